@@ -1,0 +1,119 @@
+# make            build/<arch>/cribox for this machine        make check     lint and all tests
+# make ARCH=...   for x86_64, arm64, ppc64le or s390x         make check-all and the long ones
+# make all        for all four                                make bench     against the peers
+# make run        the demo (root)                             make size fmt clean
+# DEPS_DIR=DIR takes the source tarballs from a folder; V=1 shows commands.
+
+VERSION = 0.1.0
+ARCHS = x86_64 arm64 ppc64le s390x
+HOST := $(patsubst aarch64,arm64,$(shell uname -m))
+ARCH = $(HOST)
+OUT = build/$(ARCH)
+MACHINE = $(patsubst host,$(HOST),$(ARCH))
+Q = $(if $(V),,@)
+export DEPS_DIR
+
+ifeq ($(wildcard arch/$(ARCH)/arch.mk),)
+$(error ARCH=$(ARCH): not one of $(ARCHS))
+endif
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: FORCE binary all clean
+binary: $(OUT)/cribox
+
+include arch/$(ARCH)/arch.mk
+
+CROSS = $(TRIPLE)-
+CC = $(CROSS)gcc
+AR = $(CROSS)ar
+
+# For everything that goes into the binary, the libraries included.
+BASE_CFLAGS = -ffunction-sections -fdata-sections -fno-common -fstack-protector-strong \
+	-ffile-prefix-map='$(CURDIR)/'= $(ARCH_CFLAGS)
+ifeq ($(ARCH),host)
+BASE_CFLAGS += -O1 -g -fno-omit-frame-pointer
+else
+LIBC = $(OUT)/sysroot/lib/libc.a
+BASE_CFLAGS += -Os -fPIE -fomit-frame-pointer -fno-unwind-tables \
+	-fno-asynchronous-unwind-tables -fstack-clash-protection -ftrivial-auto-var-init=zero \
+	-nostdinc -isystem $(OUT)/sysroot/include -isystem "`$(CC) -print-file-name=include`"
+endif
+
+WARN = -Werror -Wall -Wextra -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wold-style-definition -Wpointer-arith -Wcast-align -Wwrite-strings -Wundef -Wvla \
+	-Wswitch-enum -Wimplicit-fallthrough -Wconversion -Wsign-conversion -Wnull-dereference \
+	-Wdouble-promotion -Wdate-time
+WARN_GCC = -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wjump-misses-init -Walloca
+STD = -std=c17 -D_GNU_SOURCE
+INC = -Ilib -Iapplets -Iarch/$(MACHINE) -isystem build/gen $(DEPS_INC)
+CFLAGS = $(STD) $(WARN) $(WARN_GCC) -g $(BASE_CFLAGS) $(SANITIZE_OURS) $(INC)
+
+include arch/deps.mk
+
+# --- what there is -------------------------------------------------------------------------------
+SRC := $(sort $(wildcard lib/*/*.c applets/*.c applets/*/*.c arch/$(MACHINE)/*.c))
+PROTO := $(sort $(wildcard proto/*.proto))
+GEN = $(PROTO:proto/%.proto=build/gen/%.pb-c.c)
+OBJ = $(SRC:%.c=$(OUT)/obj/%.o) $(PROTO:proto/%.proto=$(OUT)/obj/gen/%.o)
+
+# $(call if-changed,TEXT): the recipe that writes TEXT to $@ when it differs.
+if-changed = @mkdir -p $(@D); printf '%s\n' $(call quote,$(1)) | cmp -s - $@ || \
+	printf '%s\n' $(call quote,$(1)) >$@
+quote = '$(subst ','\'',$(1))'
+
+$(OUT)/ours.flags: FORCE
+	$(call if-changed,$(CC) $(CFLAGS))
+
+$(OUT)/obj/%.o: %.c $(OUT)/ours.flags | $(LIBC) $(DEPS_SRC) $(GEN)
+	@echo '  CC      $@'
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(patsubst %.c,$(OUT)/obj/%.o,$(shell grep -ls CRIBOX_VERSION $(SRC) /dev/null)): \
+	CFLAGS += -DCRIBOX_VERSION='"$(VERSION)"'
+
+$(GEN): build/gen/%.pb-c.c: proto/%.proto | build/packages-$(ARCH)
+	@mkdir -p $(@D)
+	$(Q)protoc-c --c_out=build/gen -Iproto -I/usr/include $<
+
+$(PROTO:proto/%.proto=$(OUT)/obj/gen/%.o): $(OUT)/obj/gen/%.o: build/gen/%.pb-c.c $(OUT)/ours.flags | $(LIBC) $(DEPS_SRC)
+	@echo '  CC      $@'
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(STD) -w $(BASE_CFLAGS) $(SANITIZE) $(INC) -MMD -MP -c -o $@ $<
+
+-include $(OBJ:.o=.d)
+
+build/packages-$(ARCH): arch/host-packages.sh
+	$(Q)arch/host-packages.sh build $(ARCH)
+	@mkdir -p $(@D) && touch $@
+
+# --- the binary ----------------------------------------------------------------------------------
+# gcc's -static-pie with a foreign libc needs the start files named; the names of what makes it
+# safe are spelled out, and tests/lint/elf proves the result.
+CRT = $(OUT)/sysroot/lib
+LDFLAGS = -static-pie -nostdlib -nostartfiles -Wl,--gc-sections,--build-id=none,-O1 \
+	-Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,-z,text,--fatal-warnings \
+	-Wl,-Map=$(OUT)/cribox.map
+
+$(OUT)/cribox.debug: $(OBJ) $(DEPS_LIB) $(LIBC) $(OUT)/link.flags
+	@echo '  LD      $@'
+	$(Q)$(CC) $(BASE_CFLAGS) $(LDFLAGS) -o $@ $(CRT)/rcrt1.o $(CRT)/crti.o \
+		"`$(CC) -print-file-name=crtbeginS.o`" $(OBJ) \
+		-Wl,--start-group $(DEPS_LIB) $(LIBC) -lgcc -Wl,--end-group \
+		"`$(CC) -print-file-name=crtendS.o`" $(CRT)/crtn.o
+
+$(OUT)/link.flags: FORCE
+	$(call if-changed,$(LDFLAGS) $(OBJ))
+
+$(OUT)/cribox: $(OUT)/cribox.debug
+	$(Q)$(CROSS)objcopy --strip-all -R .comment $< $@
+	@ls -l $@ | awk '{ printf "  %s: %d bytes\n", $$NF, $$5 }'
+
+all:
+	+$(Q)for a in $(ARCHS); do $(MAKE) --no-print-directory ARCH=$$a || exit 1; done
+
+clean:
+	rm -rf build
