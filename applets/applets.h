@@ -1,0 +1,16 @@
+/*
+ * The applets of this build, sorted by name (main.c searches and checks).
+ * Each is `const struct applet applet_NAME` in applets/NAME/NAME.c.
+ */
+#ifndef APPLETS_APPLETS_H
+#define APPLETS_APPLETS_H
+
+#include "applet.h"
+
+#define APPLETS(X)
+
+#define APPLET_DECLARE(name) extern const struct applet applet_##name;
+APPLETS(APPLET_DECLARE)
+#undef APPLET_DECLARE
+
+#endif

@@ -1,0 +1,125 @@
+#include "os/fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/num.h"
+
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1U << 2)
+#endif
+
+void fd_close(int *fd)
+{
+	int saved = errno;
+
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	errno = saved;
+}
+
+int fd_write_all(int fd, const void *data, size_t n)
+{
+	const char *p = data;
+
+	while (n) {
+		ssize_t got = write(fd, p, n);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -1;
+		p += got;
+		n -= (size_t)got;
+	}
+	return 0;
+}
+
+ssize_t fd_read_full(int fd, void *data, size_t n)
+{
+	char *p = data;
+	size_t done = 0;
+
+	while (done < n) {
+		ssize_t got = read(fd, p + done, n - done);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -1;
+		if (got == 0)
+			break;
+		done += (size_t)got;
+	}
+	return (ssize_t)done;
+}
+
+int fd_read_all(int fd, size_t max, struct buf *b, struct err *err)
+{
+	size_t start = b->len;
+
+	for (;;) {
+		size_t room = MIN(max - (b->len - start) + 1, (size_t)65536);
+		ssize_t got = read(fd, buf_reserve(b, MAX(room, (size_t)512)), room);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return err_sys(err, errno, "read");
+		if (got == 0)
+			return 0;
+		b->len += (size_t)got;
+		if (b->len - start > max)
+			return err_set(err, ERR_EXHAUSTED, "larger than %zu bytes", max);
+	}
+}
+
+static int set_flag(int fd, int get, int set, int flag, bool on)
+{
+	int flags = fcntl(fd, get);
+
+	if (flags < 0)
+		return -1;
+	return fcntl(fd, set, on ? flags | flag : flags & ~flag);
+}
+
+int fd_set_nonblock(int fd, bool on)
+{
+	return set_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on);
+}
+
+int fd_set_cloexec(int fd, bool on)
+{
+	return set_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);
+}
+
+const char *fd_path(char dst[FD_PATH], int fd)
+{
+	snprintf(dst, FD_PATH, "/proc/self/fd/%d", fd);
+	return dst;
+}
+
+void fd_cloexec_from(int first)
+{
+	struct dirent *e;
+	DIR *d;
+
+	if (syscall(SYS_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+		return;
+	d = opendir("/proc/self/fd");
+	if (!d)
+		return;
+	while ((e = readdir(d))) {
+		uint64_t fd;
+
+		if (num_u64(e->d_name, (uint64_t)first, INT32_MAX, &fd) == 0)
+			fd_set_cloexec((int)fd, true);
+	}
+	closedir(d);
+}

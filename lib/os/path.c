@@ -1,0 +1,131 @@
+#include "os/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "os/fd.h"
+
+enum { RETRIES = 128, MAX_DEPTH = 256 };
+
+static int open2(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve)
+{
+	struct open_how how = {
+		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+		.mode = (flags & O_CREAT) ? mode : 0,
+		.resolve = resolve,
+	};
+	long fd = -1;
+
+	for (int i = 0; i < RETRIES; i++) {
+		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+		if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
+			break;
+	}
+	return (int)fd;
+}
+
+int path_open_in_root(int rootfd, const char *path, int flags, mode_t mode,
+		      struct err *err)
+{
+	int fd = open2(rootfd, *path ? path : ".", flags, mode,
+		       RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+
+	if (fd < 0)
+		return err_sys(err, errno, "open %s", path);
+	return fd;
+}
+
+int path_open_beneath(int dirfd, const char *path, int flags, mode_t mode,
+		      struct err *err)
+{
+	int fd = open2(dirfd, path, flags, mode,
+		       RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS |
+			       RESOLVE_NO_XDEV);
+
+	if (fd < 0)
+		return err_sys(err, errno, "open %s", path);
+	return fd;
+}
+
+/* Opens or makes the directory path[0..len) below the root. */
+static int step(int rootfd, const char *path, size_t len, mode_t mode, struct err *err)
+{
+	STR_AUTO upto = xstrndup(path, len);
+	char *slash = strrchr(upto, '/');
+	const char *name = slash ? slash + 1 : upto;
+	FD_AUTO parent = -1;
+	int fd;
+
+	fd = open2(rootfd, upto, O_PATH | O_DIRECTORY, 0,
+		   RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+	if (fd >= 0)
+		return fd;
+	if (errno != ENOENT || str_eq(name, "..") || str_eq(name, "."))
+		return err_sys(err, errno, "make directory %s", upto);
+	if (slash)
+		*slash = 0;
+	parent = open2(rootfd, slash && *upto ? upto : ".", O_PATH | O_DIRECTORY, 0,
+		       RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+	if (parent < 0)
+		return err_sys(err, errno, "make directory %s", path);
+	if (mkdirat(parent, name, mode) < 0 && errno != EEXIST)
+		return err_sys(err, errno, "make directory %s", path);
+	fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, errno, "make directory %s", path);
+	return fd;
+}
+
+int path_mkdirs_in_root(int rootfd, const char *path, mode_t mode, struct err *err)
+{
+	FD_AUTO fd = -1;
+	size_t len = 0;
+
+	fd = open2(rootfd, ".", O_PATH | O_DIRECTORY, 0, RESOLVE_IN_ROOT);
+	if (fd < 0)
+		return err_sys(err, errno, "open root");
+	for (unsigned depth = 0;; depth++) {
+		len += strspn(path + len, "/");
+		if (!path[len])
+			return fd_take(&fd);
+		if (depth > MAX_DEPTH)
+			return err_set(err, ERR_INVALID, "make directory: nested too deep");
+		len += strcspn(path + len, "/");
+		fd_close(&fd);
+		fd = step(rootfd, path, len, mode, err);
+		if (fd < 0)
+			return -1;
+	}
+}
+
+int path_mkfile_in_root(int rootfd, const char *path, mode_t mode, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	STR_AUTO dir = slash ? xstrndup(path, (size_t)(slash - path)) : xstrdup("");
+	FD_AUTO parent = -1;
+	int fd;
+
+	fd = open2(rootfd, path, O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+	if (fd >= 0)
+		return fd;
+	if (errno != ENOENT || !*name)
+		return err_sys(err, errno, "make file %s", path);
+	parent = path_mkdirs_in_root(rootfd, dir, 0755, err);
+	if (parent < 0)
+		return -1;
+	/* mknod, not open: a FIFO or a tty in its place must not be opened */
+	if (mknodat(parent, name, S_IFREG | mode, 0) < 0 && errno != EEXIST)
+		return err_sys(err, errno, "make file %s", path);
+	fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, errno, "make file %s", path);
+	return fd;
+}

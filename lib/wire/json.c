@@ -1,0 +1,254 @@
+#include "wire/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+
+struct walk {
+	unsigned depth;
+	const char *why;
+};
+
+/* A key that occurs twice in one object: quadratic, so only over few; else by sorting. */
+static int compare_keys(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool has_duplicates(const yyjson_val *obj)
+{
+	size_t n = yyjson_obj_size(obj), i = 0;
+	const char **keys;
+	const yyjson_val *k, *v;
+	bool found = false;
+
+	if (n < 2)
+		return false;
+	keys = xmalloc(n * sizeof(*keys));
+	json_each_member (k, v, obj)
+		keys[i++] = yyjson_get_str((yyjson_val *)(uintptr_t)k);
+	qsort(keys, n, sizeof(*keys), compare_keys);
+	for (i = 1; i < n && !found; i++)
+		found = str_eq(keys[i - 1], keys[i]);
+	free(keys);
+	return found;
+}
+
+static bool string_ok(const yyjson_val *v)
+{
+	return strlen(yyjson_get_str((yyjson_val *)(uintptr_t)v)) ==
+	       yyjson_get_len((yyjson_val *)(uintptr_t)v);
+}
+
+/* Checks depth, NULs and duplicate keys. Depth bounds the recursion. */
+static int check(const yyjson_val *v, struct walk *w)
+{
+	const yyjson_val *k, *child;
+	int r = 0;
+
+	if (yyjson_is_str((yyjson_val *)(uintptr_t)v) && !string_ok(v)) {
+		w->why = "a string holds a NUL";
+		return -1;
+	}
+	if (!yyjson_is_ctn((yyjson_val *)(uintptr_t)v))
+		return 0;
+	if (++w->depth > JSON_MAX_DEPTH) {
+		w->why = "nested too deep";
+		return -1;
+	}
+	json_each_member (k, child, v) {
+		if (!string_ok(k)) {
+			w->why = "a key holds a NUL";
+			return -1;
+		}
+		if (r == 0)
+			r = check(child, w);
+	}
+	json_each (child, v)
+		if (r == 0)
+			r = check(child, w);
+	if (r == 0 && yyjson_is_obj((yyjson_val *)(uintptr_t)v) && has_duplicates(v)) {
+		w->why = "a key occurs twice in one object";
+		return -1;
+	}
+	w->depth--;
+	return r;
+}
+
+yyjson_doc *json_parse(const void *data, size_t n, struct err *err)
+{
+	yyjson_read_err e;
+	yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)data, n, 0, NULL, &e);
+	size_t line = 0, col = 0, chr = 0;
+	struct walk w = {0};
+
+	if (!doc) {
+		if (e.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
+			err_oom(n);
+		if (n)
+			yyjson_locate_pos(data, n, e.pos, &line, &col, &chr);
+		err_set(err, ERR_INVALID, "JSON: line %zu column %zu: %s", line, col, e.msg);
+		return NULL;
+	}
+	if (check(yyjson_doc_get_root(doc), &w) < 0) {
+		yyjson_doc_free(doc);
+		err_set(err, ERR_INVALID, "JSON: %s", w.why);
+		return NULL;
+	}
+	return doc;
+}
+
+void json_free(yyjson_doc **doc)
+{
+	yyjson_doc_free(*doc);
+	*doc = NULL;
+}
+
+const yyjson_val *json_get(const yyjson_val *obj, const char *key)
+{
+	const yyjson_val *v = yyjson_obj_get((yyjson_val *)(uintptr_t)obj, key);
+
+	return v && !yyjson_is_null((yyjson_val *)(uintptr_t)v) ? v : NULL;
+}
+
+const char *json_str(const yyjson_val *obj, const char *key)
+{
+	return yyjson_get_str((yyjson_val *)(uintptr_t)json_get(obj, key));
+}
+
+int64_t json_i64(const yyjson_val *obj, const char *key, int64_t def)
+{
+	yyjson_val *v = (yyjson_val *)(uintptr_t)json_get(obj, key);
+
+	if (!yyjson_is_int(v) || (yyjson_is_uint(v) && yyjson_get_uint(v) > INT64_MAX))
+		return def;
+	return yyjson_get_sint(v);
+}
+
+uint64_t json_u64(const yyjson_val *obj, const char *key, uint64_t def)
+{
+	yyjson_val *v = (yyjson_val *)(uintptr_t)json_get(obj, key);
+
+	return yyjson_is_uint(v) ? yyjson_get_uint(v) : def;
+}
+
+bool json_bool(const yyjson_val *obj, const char *key, bool def)
+{
+	yyjson_val *v = (yyjson_val *)(uintptr_t)json_get(obj, key);
+
+	return yyjson_is_bool(v) ? yyjson_get_bool(v) : def;
+}
+
+const yyjson_val *json_arr(const yyjson_val *obj, const char *key)
+{
+	const yyjson_val *v = json_get(obj, key);
+
+	return yyjson_is_arr((yyjson_val *)(uintptr_t)v) ? v : NULL;
+}
+
+const yyjson_val *json_obj(const yyjson_val *obj, const char *key)
+{
+	const yyjson_val *v = json_get(obj, key);
+
+	return yyjson_is_obj((yyjson_val *)(uintptr_t)v) ? v : NULL;
+}
+
+int json_want_str(const yyjson_val *obj, const char *where, const char *key,
+		  const char **ret, struct err *err)
+{
+	const char *s = json_str(obj, key);
+
+	if (!s)
+		return err_set(err, ERR_INVALID, "%s.%s: %s", where, key,
+			       json_get(obj, key) ? "not a string" : "missing");
+	*ret = s;
+	return 0;
+}
+
+yyjson_mut_doc *json_new(void)
+{
+	yyjson_mut_doc *d = yyjson_mut_doc_new(NULL);
+
+	if (!d)
+		err_oom(sizeof(d));
+	yyjson_mut_doc_set_root(d, yyjson_mut_obj(d));
+	return d;
+}
+
+void json_mut_free(yyjson_mut_doc **doc)
+{
+	yyjson_mut_doc_free(*doc);
+	*doc = NULL;
+}
+
+/* Adds a value under a copy of key. NULL is out of memory. */
+static void add(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key, yyjson_mut_val *v)
+{
+	yyjson_mut_val *k = yyjson_mut_strcpy(d, key);
+
+	if (!k || !v)
+		err_oom(strlen(key));
+	yyjson_mut_obj_add(obj, k, v);
+}
+
+void json_add_str(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key, const char *s)
+{
+	if (s)
+		add(d, obj, key, yyjson_mut_strcpy(d, s));
+}
+
+void json_add_i64(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key, int64_t v)
+{
+	add(d, obj, key, yyjson_mut_sint(d, v));
+}
+
+void json_add_u64(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key, uint64_t v)
+{
+	add(d, obj, key, yyjson_mut_uint(d, v));
+}
+
+void json_add_bool(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key, bool v)
+{
+	add(d, obj, key, yyjson_mut_bool(d, v));
+}
+
+yyjson_mut_val *json_add_obj(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key)
+{
+	yyjson_mut_val *v = yyjson_mut_obj(d);
+
+	add(d, obj, key, v);
+	return v;
+}
+
+yyjson_mut_val *json_add_arr(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key)
+{
+	yyjson_mut_val *v = yyjson_mut_arr(d);
+
+	add(d, obj, key, v);
+	return v;
+}
+
+static void append(char *text, size_t n, struct buf *out)
+{
+	if (!text)
+		err_oom(n);
+	buf_add(out, text, n);
+	free(text);
+}
+
+void json_write(const yyjson_mut_doc *d, bool pretty, struct buf *out)
+{
+	size_t n = 0;
+	char *text = yyjson_mut_write(d, pretty ? YYJSON_WRITE_PRETTY_TWO_SPACES : 0, &n);
+
+	append(text, n, out);
+}
+
+void json_write_val(const yyjson_val *v, bool pretty, struct buf *out)
+{
+	size_t n = 0;
+	char *text = yyjson_val_write(v, pretty ? YYJSON_WRITE_PRETTY_TWO_SPACES : 0, &n);
+
+	append(text, n, out);
+}
