@@ -10,24 +10,25 @@ struct walk {
 	const char *why;
 };
 
-/* A key that occurs twice in one object: quadratic, so only over few; else by sorting. */
+/* For qsort of C strings. */
 static int compare_keys(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static bool has_duplicates(const yyjson_val *obj)
+static bool has_duplicates(yyjson_val *obj)
 {
 	size_t n = yyjson_obj_size(obj), i = 0;
 	const char **keys;
-	const yyjson_val *k, *v;
+	yyjson_val *k, *v;
 	bool found = false;
 
 	if (n < 2)
 		return false;
 	keys = xmalloc(n * sizeof(*keys));
 	json_each_member (k, v, obj)
-		keys[i++] = yyjson_get_str((yyjson_val *)(uintptr_t)k);
+		if (v)
+			keys[i++] = yyjson_get_str(k);
 	qsort(keys, n, sizeof(*keys), compare_keys);
 	for (i = 1; i < n && !found; i++)
 		found = str_eq(keys[i - 1], keys[i]);
@@ -35,23 +36,23 @@ static bool has_duplicates(const yyjson_val *obj)
 	return found;
 }
 
-static bool string_ok(const yyjson_val *v)
+static bool string_ok(yyjson_val *v)
 {
-	return strlen(yyjson_get_str((yyjson_val *)(uintptr_t)v)) ==
-	       yyjson_get_len((yyjson_val *)(uintptr_t)v);
+	return strlen(yyjson_get_str(v)) ==
+	       yyjson_get_len(v);
 }
 
 /* Checks depth, NULs and duplicate keys. Depth bounds the recursion. */
-static int check(const yyjson_val *v, struct walk *w)
+static int check(yyjson_val *v, struct walk *w)
 {
-	const yyjson_val *k, *child;
+	yyjson_val *k, *child;
 	int r = 0;
 
-	if (yyjson_is_str((yyjson_val *)(uintptr_t)v) && !string_ok(v)) {
+	if (yyjson_is_str(v) && !string_ok(v)) {
 		w->why = "a string holds a NUL";
 		return -1;
 	}
-	if (!yyjson_is_ctn((yyjson_val *)(uintptr_t)v))
+	if (!yyjson_is_ctn(v))
 		return 0;
 	if (++w->depth > JSON_MAX_DEPTH) {
 		w->why = "nested too deep";
@@ -68,7 +69,7 @@ static int check(const yyjson_val *v, struct walk *w)
 	json_each (child, v)
 		if (r == 0)
 			r = check(child, w);
-	if (r == 0 && yyjson_is_obj((yyjson_val *)(uintptr_t)v) && has_duplicates(v)) {
+	if (r == 0 && yyjson_is_obj(v) && has_duplicates(v)) {
 		w->why = "a key occurs twice in one object";
 		return -1;
 	}
@@ -105,56 +106,56 @@ void json_free(yyjson_doc **doc)
 	*doc = NULL;
 }
 
-const yyjson_val *json_get(const yyjson_val *obj, const char *key)
+yyjson_val *json_get(yyjson_val *obj, const char *key)
 {
-	const yyjson_val *v = yyjson_obj_get((yyjson_val *)(uintptr_t)obj, key);
+	yyjson_val *v = yyjson_obj_get(obj, key);
 
-	return v && !yyjson_is_null((yyjson_val *)(uintptr_t)v) ? v : NULL;
+	return v && !yyjson_is_null(v) ? v : NULL;
 }
 
-const char *json_str(const yyjson_val *obj, const char *key)
+const char *json_str(yyjson_val *obj, const char *key)
 {
-	return yyjson_get_str((yyjson_val *)(uintptr_t)json_get(obj, key));
+	return yyjson_get_str(json_get(obj, key));
 }
 
-int64_t json_i64(const yyjson_val *obj, const char *key, int64_t def)
+int64_t json_i64(yyjson_val *obj, const char *key, int64_t def)
 {
-	yyjson_val *v = (yyjson_val *)(uintptr_t)json_get(obj, key);
+	yyjson_val *v = json_get(obj, key);
 
 	if (!yyjson_is_int(v) || (yyjson_is_uint(v) && yyjson_get_uint(v) > INT64_MAX))
 		return def;
 	return yyjson_get_sint(v);
 }
 
-uint64_t json_u64(const yyjson_val *obj, const char *key, uint64_t def)
+uint64_t json_u64(yyjson_val *obj, const char *key, uint64_t def)
 {
-	yyjson_val *v = (yyjson_val *)(uintptr_t)json_get(obj, key);
+	yyjson_val *v = json_get(obj, key);
 
 	return yyjson_is_uint(v) ? yyjson_get_uint(v) : def;
 }
 
-bool json_bool(const yyjson_val *obj, const char *key, bool def)
+bool json_bool(yyjson_val *obj, const char *key, bool def)
 {
-	yyjson_val *v = (yyjson_val *)(uintptr_t)json_get(obj, key);
+	yyjson_val *v = json_get(obj, key);
 
 	return yyjson_is_bool(v) ? yyjson_get_bool(v) : def;
 }
 
-const yyjson_val *json_arr(const yyjson_val *obj, const char *key)
+yyjson_val *json_arr(yyjson_val *obj, const char *key)
 {
-	const yyjson_val *v = json_get(obj, key);
+	yyjson_val *v = json_get(obj, key);
 
-	return yyjson_is_arr((yyjson_val *)(uintptr_t)v) ? v : NULL;
+	return yyjson_is_arr(v) ? v : NULL;
 }
 
-const yyjson_val *json_obj(const yyjson_val *obj, const char *key)
+yyjson_val *json_obj(yyjson_val *obj, const char *key)
 {
-	const yyjson_val *v = json_get(obj, key);
+	yyjson_val *v = json_get(obj, key);
 
-	return yyjson_is_obj((yyjson_val *)(uintptr_t)v) ? v : NULL;
+	return yyjson_is_obj(v) ? v : NULL;
 }
 
-int json_want_str(const yyjson_val *obj, const char *where, const char *key,
+int json_want_str(yyjson_val *obj, const char *where, const char *key,
 		  const char **ret, struct err *err)
 {
 	const char *s = json_str(obj, key);
@@ -245,7 +246,7 @@ void json_write(const yyjson_mut_doc *d, bool pretty, struct buf *out)
 	append(text, n, out);
 }
 
-void json_write_val(const yyjson_val *v, bool pretty, struct buf *out)
+void json_write_val(yyjson_val *v, bool pretty, struct buf *out)
 {
 	size_t n = 0;
 	char *text = yyjson_val_write(v, pretty ? YYJSON_WRITE_PRETTY_TWO_SPACES : 0, &n);

@@ -33,27 +33,27 @@ void json_free(yyjson_doc **doc);
  * the default (NULL, def). A value of the wrong type gives the default too:
  * where that matters, use the _want functions.
  */
-const yyjson_val *json_get(const yyjson_val *obj, const char *key);
-const char *json_str(const yyjson_val *obj, const char *key);
-int64_t json_i64(const yyjson_val *obj, const char *key, int64_t def);
-uint64_t json_u64(const yyjson_val *obj, const char *key, uint64_t def);
-bool json_bool(const yyjson_val *obj, const char *key, bool def);
-const yyjson_val *json_arr(const yyjson_val *obj, const char *key);
-const yyjson_val *json_obj(const yyjson_val *obj, const char *key);
+yyjson_val *json_get(yyjson_val *obj, const char *key);
+const char *json_str(yyjson_val *obj, const char *key);
+int64_t json_i64(yyjson_val *obj, const char *key, int64_t def);
+uint64_t json_u64(yyjson_val *obj, const char *key, uint64_t def);
+bool json_bool(yyjson_val *obj, const char *key, bool def);
+yyjson_val *json_arr(yyjson_val *obj, const char *key);
+yyjson_val *json_obj(yyjson_val *obj, const char *key);
 
 /* A required string. The error names `where.key`. 0 or -1. */
-int json_want_str(const yyjson_val *obj, const char *where, const char *key,
+int json_want_str(yyjson_val *obj, const char *where, const char *key,
 		  const char **ret, struct err *err);
 
 /*
  * json_each(v, iter, arr) walks an array, json_each_member(k, v, iter, obj) an
  * object; both do nothing for NULL or another type.
  */
-#define json_each(v, arr)                                                                \
-	for (yyjson_arr_iter v##_it_ = yyjson_arr_iter_with((yyjson_val *)(uintptr_t)(arr)); \
+#define json_each(v, arr)                                          \
+	for (yyjson_arr_iter v##_it_ = yyjson_arr_iter_with(arr); \
 	     (v = yyjson_arr_iter_next(&v##_it_));)
-#define json_each_member(k, v, obj)                                                      \
-	for (yyjson_obj_iter v##_it_ = yyjson_obj_iter_with((yyjson_val *)(uintptr_t)(obj)); \
+#define json_each_member(k, v, obj)                                                \
+	for (yyjson_obj_iter v##_it_ = yyjson_obj_iter_with(obj);                  \
 	     (k = yyjson_obj_iter_next(&v##_it_)) && (v = yyjson_obj_iter_get_val(k), 1);)
 
 /*
@@ -76,6 +76,6 @@ yyjson_mut_val *json_add_arr(yyjson_mut_doc *d, yyjson_mut_val *obj, const char 
 void json_write(const yyjson_mut_doc *d, bool pretty, struct buf *out);
 
 /* The same for a value that was read. */
-void json_write_val(const yyjson_val *v, bool pretty, struct buf *out);
+void json_write_val(yyjson_val *v, bool pretty, struct buf *out);
 
 #endif
