@@ -116,10 +116,10 @@ ssize_t sock_send_fds(int sock, const void *data, size_t n, const int *fds, size
 		struct cmsghdr *c = &control.align;
 
 		msg.msg_control = control.bytes;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
+		msg.msg_controllen = (socklen_t)CMSG_SPACE(sizeof(int) * nfds);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
+		c->cmsg_len = (socklen_t)CMSG_LEN(sizeof(int) * nfds);
 		memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
 	}
 	do {
@@ -140,6 +140,7 @@ ssize_t sock_recv_fds(int sock, void *data, size_t n, int *fds, size_t *nfds)
 			     .msg_control = control.bytes,
 			     .msg_controllen = sizeof(control.bytes)};
 	size_t room = *nfds;
+	struct cmsghdr *c;
 	ssize_t got;
 
 	*nfds = 0;
@@ -148,21 +149,18 @@ ssize_t sock_recv_fds(int sock, void *data, size_t n, int *fds, size_t *nfds)
 	} while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return -1;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-		size_t count;
+	/* SCM_RIGHTS is the only kind that was not asked for: at most one header */
+	c = CMSG_FIRSTHDR(&msg);
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		return got;
+	for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+		int fd;
 
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (*nfds < room)
-				fds[(*nfds)++] = fd;
-			else
-				close(fd);
-		}
+		memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+		if (*nfds < room)
+			fds[(*nfds)++] = fd;
+		else
+			close(fd);
 	}
 	return got;
 }
