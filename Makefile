@@ -55,7 +55,8 @@ include arch/deps.mk
 
 # --- what there is -------------------------------------------------------------------------------
 SRC := $(sort $(wildcard lib/*/*.c applets/*.c applets/*/*.c arch/$(MACHINE)/*.c))
-PROTO := $(sort $(wildcard proto/*.proto))
+# The -services files are for clients and tests: protobuf-c would make closures of them.
+PROTO := $(sort $(filter-out %-services.proto,$(wildcard proto/*.proto)))
 GEN = $(PROTO:proto/%.proto=build/gen/%.pb-c.c)
 OBJ = $(SRC:%.c=$(OUT)/obj/%.o) $(PROTO:proto/%.proto=$(OUT)/obj/gen/%.o)
 
@@ -73,7 +74,7 @@ $(OUT)/obj/%.o: %.c $(OUT)/ours.flags | $(LIBC) $(DEPS_SRC) $(GEN)
 	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(patsubst %.c,$(OUT)/obj/%.o,$(shell grep -ls CRIBOX_VERSION $(SRC) /dev/null)): \
-	CFLAGS += -DCRIBOX_VERSION='"$(VERSION)"'
+	CFLAGS += -DCRIBOX_VERSION='"$(VERSION)"' -DCRIBOX_ARCH='"$(MACHINE)"'
 
 $(GEN): build/gen/%.pb-c.c: proto/%.proto | build/packages-$(ARCH)
 	@mkdir -p $(@D)
@@ -112,8 +113,11 @@ $(OUT)/cribox: $(OUT)/cribox.debug
 	$(Q)$(CROSS)objcopy --strip-all -R .comment $< $@
 	@ls -l $@ | awk '{ printf "  %s: %d bytes\n", $$NF, $$5 }'
 
+include tests/check.mk
+
 all:
-	+$(Q)for a in $(ARCHS); do $(MAKE) --no-print-directory ARCH=$$a || exit 1; done
+	+$(Q)failed=; for a in $(ARCHS); do $(MAKE) --no-print-directory ARCH=$$a || failed=1; done; \
+	[ -z "$$failed" ]
 
 clean:
 	rm -rf build

@@ -116,6 +116,7 @@ $(OUT)/sysroot/lib/libc.a: build/src/musl/.ok $(OUT)/libc.flags
 		--target=$(MUSL) --disable-shared --disable-wrapper CC='$(CC)' AR='$(AR)' \
 		RANLIB='$(CROSS)ranlib' CFLAGS='$(MUSL_CFLAGS)' >configure.log 2>&1
 	+$(Q)$(MAKE) --no-print-directory -s -C $(OUT)/obj/src/musl install-headers install-libs \
+		ARCH="`sed -n 's/^ARCH = //p' $(OUT)/obj/src/musl/config.mak`" \
 		DESTDIR='$(CURDIR)/$(OUT)/sysroot' >$(OUT)/obj/src/musl/build.log 2>&1 || { \
 		cat $(OUT)/obj/src/musl/build.log; exit 1; }
 	$(Q)cp -r $(addprefix $(UAPI)/../,linux asm-generic mtd rdma misc) $(UAPI_ASM) \
