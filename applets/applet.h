@@ -14,10 +14,10 @@
  */
 struct applet {
 	const char *name;
-	const char *alias;	/* other names, separated by blanks; may be NULL */
-	const char *purpose;	/* one line; NULL: an internal role, not listed */
-	const char *usage;	/* what follows the "usage: " line and purpose; may be NULL */
-	const char *synopsis;	/* arguments for the usage line */
+	const char *alias;   /* other names, separated by blanks; may be NULL */
+	const char *purpose; /* one line; NULL: an internal role, not listed */
+	const char *usage; /* what follows the "usage: " line and purpose; may be NULL */
+	const char *synopsis; /* arguments for the usage line */
 	int (*run)(int argc, char **argv, struct err *err);
 };
 

@@ -193,7 +193,8 @@ static int multiplex(int argc, char **argv, struct err *err)
 {
 	const struct applet *a;
 
-	if (argc < 2 || (argc == 2 && (str_eq(argv[1], "--help") || str_eq(argv[1], "-h")))) {
+	if (argc < 2 ||
+	    (argc == 2 && (str_eq(argv[1], "--help") || str_eq(argv[1], "-h")))) {
 		print_overview();
 		return flush(err);
 	}

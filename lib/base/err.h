@@ -27,7 +27,7 @@ enum err_code {
 	ERR_UNIMPLEMENTED,
 	ERR_INTERNAL,
 	ERR_UNAVAILABLE, /* a peer cannot be reached or broke off: try again */
-	ERR_CORRUPT,     /* DataLoss: a digest or checksum does not match */
+	ERR_CORRUPT,	 /* DataLoss: a digest or checksum does not match */
 	ERR_UNAUTHENTICATED,
 	ERR_CODE_COUNT
 };

@@ -12,7 +12,10 @@ struct list {
 	struct list *prev, *next;
 };
 
-#define LIST_INIT(name) {&(name), &(name)}
+#define LIST_INIT(name)          \
+	{                        \
+		&(name), &(name) \
+	}
 
 static inline void list_init(struct list *l)
 {
@@ -48,8 +51,8 @@ static inline void list_del(struct list *n)
  * Walks the nodes of a list; the current node may be deleted in the body:
  *	list_each(n, &head) { struct foo *f = container_of(n, struct foo, node); ... }
  */
-#define list_each(node, head)                                    \
-	for (struct list *node = (head)->next, *node##_next_;    \
+#define list_each(node, head)                                 \
+	for (struct list *node = (head)->next, *node##_next_; \
 	     node##_next_ = node->next, node != (head); node = node##_next_)
 
 #endif

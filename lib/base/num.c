@@ -64,8 +64,7 @@ static int decimal(const char **s, int64_t *ret_micro)
 	bool any = false;
 
 	for (; **s >= '0' && **s <= '9'; ++*s, any = true)
-		if (v > INT64_C(100000000000) ||
-		    __builtin_mul_overflow(v, 10, &v) ||
+		if (v > INT64_C(100000000000) || __builtin_mul_overflow(v, 10, &v) ||
 		    __builtin_add_overflow(v, (**s - '0'), &v))
 			return -1;
 	v *= 1000000;
@@ -83,9 +82,12 @@ int num_duration(const char *s, int64_t *ret_ns)
 	static const struct {
 		const char *name;
 		int64_t ns;
-	} units[] = {{"ns", 1},		      {"us", 1000},
-		     {"ms", 1000000},	      {"s", 1000000000},
-		     {"m", 60 * 1000000000LL}, {"h", 3600 * 1000000000LL}};
+	} units[] = {{"ns", 1},
+		     {"us", 1000},
+		     {"ms", 1000000},
+		     {"s", 1000000000},
+		     {"m", 60 * 1000000000LL},
+		     {"h", 3600 * 1000000000LL}};
 	int64_t total = 0, micro, part;
 
 	if (!*s)

@@ -157,8 +157,9 @@ static void run_laters(struct loop *l)
 static int wait_ms(const struct loop *l, int64_t timeout_ns)
 {
 	if (!list_empty(&l->timers)) {
-		int64_t left = container_of(l->timers.next, struct loop_timer, node)->when -
-			       time_mono();
+		int64_t left =
+			container_of(l->timers.next, struct loop_timer, node)->when -
+			time_mono();
 
 		left = MAX(left, INT64_C(0));
 		if (timeout_ns < 0 || left < timeout_ns)
@@ -189,7 +190,8 @@ int loop_step(struct loop *l, int64_t timeout_ns, struct err *err)
 			continue;
 		src->fn(src, (ev & EPOLLIN ? LOOP_IN : 0U) |
 				     (ev & EPOLLOUT ? LOOP_OUT : 0U) |
-				     (ev & (EPOLLHUP | EPOLLERR | EPOLLRDHUP) ? LOOP_HUP : 0U));
+				     (ev & (EPOLLHUP | EPOLLERR | EPOLLRDHUP) ? LOOP_HUP
+									      : 0U));
 	}
 	l->nready = 0;
 	run_timers(l);

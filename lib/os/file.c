@@ -71,8 +71,8 @@ int file_replace(int dirfd, const char *path, const void *data, size_t n, mode_t
 		return err_sys(err, sys, "write %s", path);
 	}
 	if (sync) {
-		STR_AUTO parent = slash ? xstrndup(path, (size_t)(slash + 1 - path)) :
-					  xstrdup(".");
+		STR_AUTO parent =
+			slash ? xstrndup(path, (size_t)(slash + 1 - path)) : xstrdup(".");
 		FD_AUTO dir = file_open(dirfd, parent, O_RDONLY | O_DIRECTORY, 0, err);
 
 		if (dir < 0)

@@ -96,7 +96,8 @@ int path_mkdirs_in_root(int rootfd, const char *path, mode_t mode, struct err *e
 		if (!path[len])
 			return fd_take(&fd);
 		if (depth > MAX_DEPTH)
-			return err_set(err, ERR_INVALID, "make directory: nested too deep");
+			return err_set(err, ERR_INVALID,
+				       "make directory: nested too deep");
 		len += strcspn(path + len, "/");
 		fd_close(&fd);
 		fd = step(rootfd, path, len, mode, err);

@@ -38,8 +38,7 @@ static bool has_duplicates(yyjson_val *obj)
 
 static bool string_ok(yyjson_val *v)
 {
-	return strlen(yyjson_get_str(v)) ==
-	       yyjson_get_len(v);
+	return strlen(yyjson_get_str(v)) == yyjson_get_len(v);
 }
 
 /* Checks depth, NULs and duplicate keys. Depth bounds the recursion. */
@@ -89,7 +88,8 @@ yyjson_doc *json_parse(const void *data, size_t n, struct err *err)
 			err_oom(n);
 		if (n)
 			yyjson_locate_pos(data, n, e.pos, &line, &col, &chr);
-		err_set(err, ERR_INVALID, "JSON: line %zu column %zu: %s", line, col, e.msg);
+		err_set(err, ERR_INVALID, "JSON: line %zu column %zu: %s", line, col,
+			e.msg);
 		return NULL;
 	}
 	if (check(yyjson_doc_get_root(doc), &w) < 0) {
@@ -155,8 +155,8 @@ yyjson_val *json_obj(yyjson_val *obj, const char *key)
 	return yyjson_is_obj(v) ? v : NULL;
 }
 
-int json_want_str(yyjson_val *obj, const char *where, const char *key,
-		  const char **ret, struct err *err)
+int json_want_str(yyjson_val *obj, const char *where, const char *key, const char **ret,
+		  struct err *err)
 {
 	const char *s = json_str(obj, key);
 
@@ -184,7 +184,8 @@ void json_mut_free(yyjson_mut_doc **doc)
 }
 
 /* Adds a value under a copy of key. NULL is out of memory. */
-static void add(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key, yyjson_mut_val *v)
+static void add(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key,
+		yyjson_mut_val *v)
 {
 	yyjson_mut_val *k = yyjson_mut_strcpy(d, key);
 

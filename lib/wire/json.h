@@ -42,19 +42,20 @@ yyjson_val *json_arr(yyjson_val *obj, const char *key);
 yyjson_val *json_obj(yyjson_val *obj, const char *key);
 
 /* A required string. The error names `where.key`. 0 or -1. */
-int json_want_str(yyjson_val *obj, const char *where, const char *key,
-		  const char **ret, struct err *err);
+int json_want_str(yyjson_val *obj, const char *where, const char *key, const char **ret,
+		  struct err *err);
 
 /*
  * json_each(v, iter, arr) walks an array, json_each_member(k, v, iter, obj) an
  * object; both do nothing for NULL or another type.
  */
-#define json_each(v, arr)                                          \
+#define json_each(v, arr)                                         \
 	for (yyjson_arr_iter v##_it_ = yyjson_arr_iter_with(arr); \
 	     (v = yyjson_arr_iter_next(&v##_it_));)
-#define json_each_member(k, v, obj)                                                \
-	for (yyjson_obj_iter v##_it_ = yyjson_obj_iter_with(obj);                  \
-	     (k = yyjson_obj_iter_next(&v##_it_)) && (v = yyjson_obj_iter_get_val(k), 1);)
+#define json_each_member(k, v, obj)                               \
+	for (yyjson_obj_iter v##_it_ = yyjson_obj_iter_with(obj); \
+	     (k = yyjson_obj_iter_next(&v##_it_)) &&              \
+	     (v = yyjson_obj_iter_get_val(k), 1);)
 
 /*
  * Writing: a document is built with yyjson_mut_* calls on a doc from
