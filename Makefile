@@ -49,6 +49,7 @@ WARN = -Werror -Wall -Wextra -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-p
 WARN_GCC = -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wjump-misses-init -Walloca
 STD = -std=c17 -D_GNU_SOURCE
 INC = -Ilib -Iapplets -Iarch/$(MACHINE) -isystem build/gen $(DEPS_INC)
+CLANG_FLAGS = $(STD) $(WARN) $(INC)
 CFLAGS = $(STD) $(WARN) $(WARN_GCC) -g $(BASE_CFLAGS) $(SANITIZE_OURS) $(INC)
 
 include arch/deps.mk
@@ -121,3 +122,7 @@ all:
 
 clean:
 	rm -rf build
+
+# For scripts: the value of a variable.
+print-%:
+	@printf '%s\n' $(call quote,$($*))

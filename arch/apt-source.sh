@@ -10,6 +10,7 @@ dir=build/apt
 mkdir -p $dir/lists/partial $dir/archives/partial $dir/get
 : >$dir/status
 : >$dir/sources
+# shellcheck disable=SC2016 # an apt format, not a shell variable
 for base in $(apt-get indextargets --no-release-info --format '$(REPO_URI)' \
 	'Created-By: Packages' | sort -u | grep -v security); do
 	cat >>$dir/sources <<-EOF

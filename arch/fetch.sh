@@ -48,6 +48,7 @@ fi
 # downloaded package lists, too.
 archives()
 {
+	# shellcheck disable=SC2016 # an apt format, not a shell variable
 	apt-get indextargets --no-release-info --format '$(REPO_URI)' \
 		'Created-By: Packages' | awk '!seen[$0]++' |
 		awk '/security/ { last = last $0 "\n"; next } { print } END { printf "%s", last }'
