@@ -153,7 +153,7 @@ static char *double_text(struct arena *a, double v)
 	return arena_strdup(a, text);
 }
 
-/* A string; a number or a boolean becomes its text (sigs.k8s.io/yaml does so for crictl). */
+/* A string; a number or a boolean becomes its text, as in crictl (sigs.k8s.io/yaml). */
 static int take_string(struct reader *r, yyjson_val *v, const struct json_at *at,
 		       const char **ret)
 {

@@ -85,7 +85,7 @@ static yyjson_mut_val *string(struct writer *w, const char *s, const struct json
 	return yyjson_mut_strn(w->doc, s, n);
 }
 
-/* The bytes as text, U+FFFD for each that is not UTF-8 (as Go's encoding/json does). */
+/* The bytes as text, U+FFFD for each that is NUL or not UTF-8. */
 static void add_text(struct buf *out, const char *s, size_t n)
 {
 	while (n) {
@@ -93,7 +93,7 @@ static void add_text(struct buf *out, const char *s, size_t n)
 
 		while (len < 4 && len < n && !str_is_utf8(s, len))
 			len++;
-		if (str_is_utf8(s, len)) {
+		if (*s && str_is_utf8(s, len)) {
 			buf_add(out, s, len);
 		} else {
 			buf_add_str(out, "\xef\xbf\xbd");
@@ -256,7 +256,7 @@ static yyjson_mut_val *map(struct writer *w, const ProtobufCMessage *const *entr
 	return r < 0 ? NULL : obj;
 }
 
-/* The JSON name: "log_path" is logPath, "CDI_devices" CDIDevices (ProtoJSON, "Field names"). */
+/* The JSON name: "log_path" is logPath, "CDI_devices" CDIDevices (ProtoJSON, "Names"). */
 static yyjson_mut_val *name(struct writer *w, const char *proto)
 {
 	BUF_AUTO out = {0};

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "cri.pb-c.h"
+#include "cri/types.h"
 
 #define X(svc, rpc, req, res, is_stream)               \
 	[CRI_RPC_##rpc] = {                            \

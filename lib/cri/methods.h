@@ -104,7 +104,7 @@ const struct cri_method *cri_method(enum cri_rpc rpc);
 /* The last part of the path: "Version". rpc < CRI_RPC_COUNT. */
 const char *cri_method_name(enum cri_rpc rpc);
 
-/* The RPC of an HTTP/2 path; CRI_RPC_COUNT if there is none (gRPC status UNIMPLEMENTED). */
+/* The RPC of an HTTP/2 path; CRI_RPC_COUNT if there is none (gRPC UNIMPLEMENTED). */
 enum cri_rpc cri_method_find(const char *path);
 
 #endif

@@ -2,7 +2,7 @@
  * pb: protobuf messages (proto3 wire format) in arenas, over protobuf-c. The one place
  * that includes <protobuf-c/protobuf-c.h> and calls its pack and unpack.
  *
- * A message is one of the structs in "cri.pb-c.h" (Cri__Mount), generated from
+ * A message is one of the structs in cri/types.h (Cri__Mount), generated from
  * proto/cri.proto, and begins with a ProtobufCMessage named base. Its descriptor
  * (cri__mount__descriptor) drives all that is here. In a message:
  *  - a string is never NULL after pb_new or pb_unpack; unset is "";
