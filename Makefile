@@ -32,7 +32,7 @@ AR = $(CROSS)ar
 
 # For everything that goes into the binary, the libraries included.
 BASE_CFLAGS = -ffunction-sections -fdata-sections -fno-common -fstack-protector-strong \
-	-ffile-prefix-map='$(CURDIR)/'= $(ARCH_CFLAGS)
+	-ffile-prefix-map='$(CURDIR)'=. $(ARCH_CFLAGS)
 ifeq ($(ARCH),host)
 BASE_CFLAGS += -O1 -g -fno-omit-frame-pointer
 else
@@ -61,9 +61,10 @@ PROTO := $(sort $(filter-out %-services.proto,$(wildcard proto/*.proto)))
 GEN = $(PROTO:proto/%.proto=build/gen/%.pb-c.c)
 OBJ = $(SRC:%.c=$(OUT)/obj/%.o) $(PROTO:proto/%.proto=$(OUT)/obj/gen/%.o)
 
-# $(call if-changed,TEXT): the recipe that writes TEXT to $@ when it differs.
-if-changed = @mkdir -p $(@D); printf '%s\n' $(call quote,$(1)) | cmp -s - $@ || \
-	printf '%s\n' $(call quote,$(1)) >$@
+# $(call if-changed,TEXT): the recipe that writes TEXT to $@ when it differs (a tree that has
+# moved is the same tree).
+if-changed = @mkdir -p $(@D); text=$(call quote,$(subst $(CURDIR),.,$(1))); \
+	printf '%s\n' "$$text" | cmp -s - $@ || printf '%s\n' "$$text" >$@
 quote = '$(subst ','\'',$(1))'
 
 $(OUT)/ours.flags: FORCE
