@@ -25,8 +25,8 @@ enum { CRI_JSON_GO = 1 };
 /*
  * The message as a value of doc. The document copies nothing from msg's strings: msg must
  * live until it is written or freed. In Go's form a byte of an environment variable that
- * is NUL or not UTF-8 becomes U+FFFD. ERR_INVALID with the path if another string is not UTF-8,
- * which no message out of pb_unpack or cri_json_read has.
+ * is NUL or not UTF-8 becomes U+FFFD. ERR_INVALID with the path if another string is not
+ * UTF-8, which no message out of pb_unpack or cri_json_read has.
  */
 int cri_json_write(const ProtobufCMessage *msg, unsigned flags, yyjson_mut_doc *doc,
 		   yyjson_mut_val **ret_val, struct err *err);
