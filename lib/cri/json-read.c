@@ -257,7 +257,7 @@ static int value(struct reader *r, const ProtobufCMessageDescriptor *d,
 		 const struct json_at *at)
 {
 	bool text = json_bytes_are_text(d, f, r->flags);
-	double number;
+	double number = 0;
 	float narrow;
 
 	switch ((int)f->type) {
