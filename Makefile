@@ -37,7 +37,7 @@ ifeq ($(ARCH),host)
 BASE_CFLAGS += -O1 -g -fno-omit-frame-pointer
 else
 LIBC = $(OUT)/sysroot/lib/libc.a
-BASE_CFLAGS += -Os -fPIE -fomit-frame-pointer -fno-unwind-tables \
+BASE_CFLAGS += -Os -fPIE -fvisibility=hidden -fomit-frame-pointer -fno-unwind-tables \
 	-fno-asynchronous-unwind-tables -fstack-clash-protection -ftrivial-auto-var-init=zero \
 	-nostdinc -isystem $(OUT)/sysroot/include -isystem "`$(CC) -print-file-name=include`"
 endif
@@ -95,9 +95,10 @@ build/packages-$(ARCH): arch/host-packages.sh
 
 # --- the binary ----------------------------------------------------------------------------------
 # gcc's -static-pie with a foreign libc needs the start files named; the names of what makes it
-# safe are spelled out, and tests/lint/elf proves the result.
+# safe are spelled out, and tests/lint/elf proves the result. Nothing is exported: on s390x, ld
+# 2.40 otherwise leaves a relocation by symbol, which musl's start code does not apply.
 CRT = $(OUT)/sysroot/lib
-LDFLAGS = -static-pie -nostdlib -nostartfiles -Wl,--gc-sections,--build-id=none,-O1 \
+LDFLAGS = -static-pie -nostdlib -nostartfiles -Wl,--gc-sections,--build-id=none,-O1,--exclude-libs,ALL \
 	-Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,-z,text,--fatal-warnings \
 	-Wl,-Map=$(OUT)/cribox.map
 

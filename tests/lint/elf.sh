@@ -16,6 +16,8 @@ check() # NAME FILE: the conditions come from readelf's words
 	echo "$segments" | grep -q GNU_RELRO || why="$why, no RELRO"
 	echo "$segments" | grep -qE 'GNU_STACK .* RW +0x' || why="$why, no GNU_STACK or an executable one"
 	! echo "$segments" | grep -qE 'LOAD .* RWE +0x' || why="$why, a writable executable segment"
+	# musl's start code applies nothing else in a static binary.
+	! readelf -rW "$2" | grep ' R_' | grep -qv _RELATIVE || why="$why, relocations by symbol"
 	! readelf -SW "$2" | grep -qE '\.(symtab|debug_info|note\.gnu\.build-id)' ||
 		why="$why, not stripped"
 	if [ -z "$why" ]; then
