@@ -138,7 +138,7 @@ static void flush(struct chan *c)
 		ssize_t n = sock_send_fds(c->src.fd, o->data + o->sent, o->len - o->sent,
 					  o->fds, o->nfds);
 
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (n < 0 && errno == EAGAIN)
 			break;
 		if (n < 0) {
 			err_sys(&c->end_err, errno, "send to peer");
@@ -214,7 +214,7 @@ static void on_event(struct loop_fd *src, unsigned events)
 	if (!(events & (LOOP_IN | LOOP_HUP)) || c->ended)
 		return;
 	n = receive(c);
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n < 0)
 		err_sys(&err, errno, "receive from peer");
