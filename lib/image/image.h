@@ -20,8 +20,7 @@
 enum {
 	IMAGE_MAX_DOC = 4 << 20, /* bytes of a manifest, index or config */
 	IMAGE_MAX_CHILDREN = 256,
-	IMAGE_MAX_LAYERS = 256,
-	IMAGE_DIGEST = 72 /* "sha256:", 64 digits and a NUL */
+	IMAGE_MAX_LAYERS = 256
 };
 
 struct image_platform {
@@ -31,7 +30,7 @@ struct image_platform {
 /* content descriptor (image-spec, "OCI Content Descriptors") */
 struct image_desc {
 	const char *media_type; /* "" if not said */
-	const char *digest;	/* checked: ref_is_digest, sha256 */
+	const char *digest;	/* checked: ref_is_digest */
 	uint64_t size;
 	struct image_platform platform; /* of an index's entry */
 };
@@ -106,7 +105,7 @@ int image_layer_packing(const struct image_desc *layer, enum image_packing *ret,
 
 /*
  * Chain id of the layers 0..i for each i (image-spec, "Layer ChainID"):
- * n strings of IMAGE_DIGEST bytes in the arena.
+ * n strings in the arena.
  */
 const char **image_chain_ids(const struct image_strs *diff_ids, struct arena *a);
 
