@@ -78,9 +78,9 @@ $(OUT)/obj/%.o: %.c $(OUT)/ours.flags | $(LIBC) $(DEPS_SRC) $(GEN)
 $(patsubst %.c,$(OUT)/obj/%.o,$(shell grep -ls CRIBOX_VERSION $(SRC) /dev/null)): \
 	CFLAGS += -DCRIBOX_VERSION='"$(VERSION)"' -DCRIBOX_ARCH='"$(MACHINE)"'
 
-$(GEN): build/gen/%.pb-c.c: proto/%.proto | build/packages-$(ARCH)
+$(GEN): build/gen/%.pb-c.c: proto/%.proto | build/src/protobuf-c/.ok
 	@mkdir -p $(@D)
-	$(Q)protoc-c --c_out=build/gen -Iproto -I/usr/include $<
+	$(Q)protoc-c --c_out=build/gen -Iproto -Ibuild/src/protobuf-c -I/usr/include $<
 
 $(PROTO:proto/%.proto=$(OUT)/obj/gen/%.o): $(OUT)/obj/gen/%.o: build/gen/%.pb-c.c $(OUT)/ours.flags | $(LIBC) $(DEPS_SRC)
 	@echo '  CC      $@'
