@@ -16,7 +16,7 @@
 #include "base/str.h"
 #include "os/fd.h"
 
-enum { MAX_FDS = 4 };
+enum { MAX_FDS = 8 };
 
 /*
  * Fills addr for path. A path that does not fit goes through its directory's

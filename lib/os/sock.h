@@ -22,7 +22,7 @@ int sock_connect_unix(const char *path, struct err *err);
 /* A connected pair of stream sockets. 0 or -1. */
 int sock_pair(int ret_fds[2], struct err *err);
 
-/* Sends n bytes (n > 0) with up to 4 fds as SCM_RIGHTS. Bytes sent or -1 with errno. */
+/* Sends n bytes (n > 0) with up to 8 fds as SCM_RIGHTS. Bytes sent or -1 with errno. */
 ssize_t sock_send_fds(int sock, const void *data, size_t n, const int *fds, size_t nfds);
 
 /*

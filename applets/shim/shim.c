@@ -1,0 +1,314 @@
+/*
+ * shim: the pod supervisor, one process per pod. It owns the pod's
+ * namespaces, network, containers, logs and sessions, and outlives crid.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "applet.h"
+#include "base/str.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/proc.h"
+#include "os/sock.h"
+#include "shim/shim.h"
+
+static void on_msg(void *arg, struct chan *c, struct chan_msg *m)
+{
+	static const struct {
+		const char *op;
+		void (*fn)(struct shim *s, struct chan *c, struct chan_msg *m);
+	} ops[] = {
+		{"pod.run", pod_run},
+		{"pod.sync", pod_sync},
+		{"pod.stop", pod_stop},
+		{"pod.remove", pod_remove},
+		{"ctr.create", ctr_create},
+		{"ctr.start", ctr_start},
+		{"ctr.stop", ctr_stop},
+		{"ctr.remove", ctr_remove},
+		{"ctr.reopen_log", ctr_reopen_log},
+		{"ctr.exec_sync", ctr_exec_sync},
+		{"ctr.exec", ctr_exec},
+	};
+	struct peer *p = arg;
+	const char *op = str_or_empty(json_str(m->json, "op"));
+	struct err err;
+
+	if (m->type != CHAN_REQUEST)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(ops); i++)
+		if (str_eq(ops[i].op, op)) {
+			ops[i].fn(p->shim, c, m);
+			return;
+		}
+	err_set(&err, ERR_UNIMPLEMENTED, "the pod's shim does not know %s", op);
+	chan_send_error(c, m->serial, &err);
+}
+
+static void on_end(void *arg, struct chan *c, const struct err *err)
+{
+	struct peer *p = arg;
+
+	(void)err;
+	list_del(&p->node);
+	free(p);
+	chan_free(c);
+}
+
+static const struct chan_ops peer_ops = {on_msg, on_end};
+
+static int peer_new(struct shim *s, int fd_taken, bool events, struct err *err)
+{
+	struct peer *p = xcalloc(1, sizeof(*p));
+
+	p->shim = s;
+	p->events = events;
+	p->chan = chan_new(s->loop, fd_taken, &peer_ops, p, err);
+	if (!p->chan) {
+		free(p);
+		return -1;
+	}
+	list_add(&s->peers, &p->node);
+	return 0;
+}
+
+static void on_accept(struct loop_fd *src, unsigned events)
+{
+	struct shim *s = container_of(src, struct shim, listener);
+	struct err err;
+	pid_t pid;
+	uid_t uid;
+	int fd;
+
+	(void)events;
+	fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return;
+	/* R28: root only, and a process that our pid namespace can see */
+	if (sock_peer(fd, &pid, &uid, &err) < 0 || uid != 0 || pid == 0) {
+		close(fd);
+		return;
+	}
+	if (peer_new(s, fd, false, &err) < 0)
+		log_warn(&s->log, "%s", err.msg);
+}
+
+struct reply reply_to(struct shim *s, struct chan *c, const struct chan_msg *m)
+{
+	return (struct reply){s, c, m->serial};
+}
+
+/* The reply's channel if it still is one of our peers'. */
+static struct chan *reply_chan(const struct reply *r)
+{
+	list_each (n, &r->shim->peers)
+		if (container_of(n, struct peer, node)->chan == r->chan)
+			return r->chan;
+	return NULL;
+}
+
+void reply_json(const struct reply *r, const yyjson_mut_doc *d, const void *blob,
+		size_t n)
+{
+	struct chan *c = reply_chan(r);
+
+	if (c)
+		chan_send(c, CHAN_REPLY, r->serial, d, blob, n, NULL, 0);
+}
+
+void reply_ok(const struct reply *r)
+{
+	reply_json(r, NULL, NULL, 0);
+}
+
+void reply_error(const struct reply *r, const struct err *err)
+{
+	struct chan *c = reply_chan(r);
+
+	if (c)
+		chan_send_error(c, r->serial, err);
+}
+
+void shim_event(struct shim *s, const yyjson_mut_doc *d)
+{
+	list_each (n, &s->peers) {
+		struct peer *p = container_of(n, struct peer, node);
+
+		if (p->events)
+			chan_send(p->chan, CHAN_EVENT, 0, d, NULL, 0, NULL, 0);
+	}
+}
+
+void child_watch(struct shim *s, struct child *c)
+{
+	list_add(&s->children, &c->node);
+}
+
+static void reap(struct shim *s)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		list_each (n, &s->children) {
+			struct child *c = container_of(n, struct child, node);
+
+			if (c->pid != pid)
+				continue;
+			list_del(&c->node);
+			c->on_exit(c, status);
+			break;
+		}
+}
+
+static void on_signal(void *arg, const struct signalfd_siginfo *si)
+{
+	struct shim *s = arg;
+
+	if (si->ssi_signo == SIGCHLD)
+		reap(s);
+	/* SIGTERM and SIGINT are for the service manager's processes: a pod is
+	 * stopped by its kubelet */
+}
+
+/* The record directories and the socket. */
+static int open_dirs(struct shim *s, bool create, struct err *err)
+{
+	STR_AUTO pods = xasprintf("pods/%s", s->id);
+	struct stat st;
+
+	s->rootfd = file_open(AT_FDCWD, s->root, O_RDONLY | O_DIRECTORY, 0, err);
+	if (s->rootfd < 0)
+		return -1;
+	if (create && (file_mkdirs(s->rootfd, "pods", 0700, err) < 0 ||
+		       file_mkdirs(s->rootfd, "containers", 0700, err) < 0))
+		return -1;
+	if (create && fstatat(s->rootfd, pods, &st, 0) == 0)
+		return err_set(err, ERR_EXISTS, "pod %s exists", s->id);
+	s->podfd = file_open_dir(s->rootfd, pods, create, 0700, err);
+	return s->podfd < 0 ? -1 : 0;
+}
+
+static int listen_socket(struct shim *s, struct err *err)
+{
+	STR_AUTO dir = xasprintf("%s/pods/%s", s->state, s->id);
+	STR_AUTO path = xasprintf("%s/shim.sock", dir);
+
+	if (file_mkdirs(AT_FDCWD, dir, 0700, err) < 0)
+		return -1;
+	s->listener = (struct loop_fd){.fn = on_accept,
+				       .fd = sock_listen_unix(path, 0600, err)};
+	if (s->listener.fd < 0)
+		return -1;
+	return loop_fd_add(s->loop, &s->listener, LOOP_IN, err);
+}
+
+/* Away from crid: a session of our own, init as parent. Returns in the child only. */
+static int detach(struct err *err)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return err_sys(err, errno, "fork");
+	if (pid > 0)
+		_exit(0);
+	setsid();
+	return 0;
+}
+
+/* -998 as other sandboxes have it; without the right to, as low as we may. */
+static void protect(struct shim *s)
+{
+	struct err err;
+
+	if (file_write(AT_FDCWD, "/proc/self/oom_score_adj", "-998", &err) < 0)
+		log_debug(&s->log, "%s", err.msg);
+}
+
+static int serve(struct shim *s, struct err *err)
+{
+	static const int sigs[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
+
+	s->start_time = proc_start_time(getpid());
+	s->loop = loop_new(err);
+	if (!s->loop ||
+	    loop_signals(s->loop, sigs, ARRAY_LEN(sigs), on_signal, s, err) < 0)
+		return -1;
+	signal(SIGPIPE, SIG_IGN);
+	if (open_dirs(s, true, err) < 0 || listen_socket(s, err) < 0)
+		return -1;
+	if (fcntl(3, F_GETFD) >= 0 &&
+	    (fd_set_cloexec(3, true) < 0 || peer_new(s, 3, true, err) < 0))
+		return -1;
+	return loop_run(s->loop, err);
+}
+
+static int run(int argc, char **argv, struct err *err)
+{
+	static const struct option options[] = {
+		{"id", 1, NULL, 'i'},	   {"root", 1, NULL, 'r'},
+		{"state", 1, NULL, 's'},   {"log-level", 1, NULL, 'l'},
+		{"cleanup", 0, NULL, 'c'}, {"remove", 0, NULL, 'd'},
+		{NULL, 0, NULL, 0}};
+	struct shim s = {
+		.log = {2, LOG_LEVEL_INFO, "cribox shim", 1}, .rootfd = -1, .podfd = -1};
+	bool clean = false, remove = false;
+	int c;
+
+	list_init(&s.peers);
+	list_init(&s.children);
+	list_init(&s.containers);
+	list_init(&s.stops);
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
+		switch (c) {
+		case 'i':
+			s.id = optarg;
+			break;
+		case 'r':
+			s.root = optarg;
+			break;
+		case 's':
+			s.state = optarg;
+			break;
+		case 'l':
+			if (log_level_parse(optarg, &s.log.level) < 0)
+				return err_set(err, ERR_INVALID, "shim: log level %s",
+					       optarg);
+			break;
+		case 'c':
+			clean = true;
+			break;
+		case 'd':
+			remove = true;
+			break;
+		default:
+			return err_set(err, ERR_INVALID, "shim: bad option");
+		}
+	if (!s.id || !s.root || !s.state || strchr(s.id, '/') || *s.id == '.')
+		return err_set(err, ERR_INVALID,
+			       "shim: --id, --root and --state are needed");
+	if (proc_boot_id(s.boot_id, err) < 0)
+		return -1;
+	if (clean)
+		return open_dirs(&s, false, err) < 0 && err->code != ERR_NOT_FOUND
+			       ? -1
+			       : cleanup_pod(&s, remove, err);
+	if (detach(err) < 0)
+		return -1;
+	protect(&s);
+	return serve(&s, err);
+}
+
+const struct applet applet_shim = {.name = "shim", .run = run};

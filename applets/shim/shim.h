@@ -1,0 +1,148 @@
+/* shim: the parts of the pod supervisor. One process per pod, one thread, one loop. */
+#ifndef SHIM_SHIM_H
+#define SHIM_SHIM_H
+
+#include <sys/types.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "loop/loop.h"
+#include "rpc/chan.h"
+#include "shim/protocol.h"
+
+/* The namespaces that a pod's containers share. */
+enum pod_ns {
+	POD_NS_USER,
+	POD_NS_NET,
+	POD_NS_IPC,
+	POD_NS_UTS,
+	POD_NS_PID,
+	POD_NS_MNT,
+	POD_NS_COUNT
+};
+
+/* A child process that the shim waits for. */
+struct child {
+	struct list node;
+	pid_t pid;
+	/* status as from waitpid; the child is off the list and may be freed */
+	void (*on_exit)(struct child *c, int status);
+};
+
+/* A client of the shim: crid. */
+struct peer {
+	struct list node;
+	struct shim *shim;
+	struct chan *chan;
+	bool events;
+};
+
+enum pod_state { POD_NEW, POD_READY, POD_NOTREADY };
+
+struct pod {
+	enum pod_state state;
+	yyjson_doc *doc;  /* the pod.run request: owned */
+	yyjson_val *spec; /* its root */
+	int64_t created_at;
+	int ns[POD_NS_COUNT]; /* -1: the host's (USER, NET...), or one per container */
+	char *netns;	      /* path of the bound network namespace, or NULL */
+	char *ips;	      /* JSON array text */
+	pid_t pause_pid;
+	struct child pause;
+	char *cgroup; /* parent of the containers' groups */
+};
+
+struct shim {
+	struct loop *loop;
+	struct log log;
+	const char *id;
+	const char *root;  /* directory of the records */
+	const char *state; /* directory of the sockets */
+	int rootfd, podfd; /* root, and pods/<id> below it */
+	char boot_id[40];
+	uint64_t start_time;
+	struct loop_fd listener;
+	struct list peers, children, containers;
+	struct pod pod;
+	bool busy;	  /* a pod.run, pod.stop or pod.remove is under way */
+	unsigned workers; /* works under way */
+	struct list
+		stops; /* pod.stop and pod.remove requests that wait: struct pod_stop */
+};
+
+/* A request that is answered later. The peer may be gone by then. */
+struct reply {
+	struct shim *shim;
+	struct chan *chan; /* looked up among the peers: may be gone */
+	uint32_t serial;
+};
+
+struct reply reply_to(struct shim *s, struct chan *c, const struct chan_msg *m);
+void reply_json(const struct reply *r, const yyjson_mut_doc *d, const void *blob,
+		size_t n);
+void reply_ok(const struct reply *r);
+void reply_error(const struct reply *r, const struct err *err);
+
+/* Tells every peer that wants events. */
+void shim_event(struct shim *s, const yyjson_mut_doc *d);
+
+/* Watches a child; c->pid and c->on_exit are set. */
+void child_watch(struct shim *s, struct child *c);
+
+/*
+ * work: something that may block, done in a forked process. fn runs in the
+ * child: it appends a result to out, may give up to 8 fds, and returns 0 or
+ * -1 with err. done runs in the shim: err is NULL after success; the fds are
+ * its own.
+ */
+struct work_result {
+	struct buf out;
+	int fds[8];
+	unsigned nfds;
+};
+typedef int work_fn(void *arg, struct work_result *res, struct err *err);
+typedef void work_done(void *arg, struct work_result *res, const struct err *err);
+int work_start(struct shim *s, work_fn *fn, work_done *done, void *arg, struct err *err);
+
+/* pod.c */
+void pod_run(struct shim *s, struct chan *c, struct chan_msg *m);
+void pod_stop(struct shim *s, struct chan *c, struct chan_msg *m);
+void pod_remove(struct shim *s, struct chan *c, struct chan_msg *m);
+void pod_sync(struct shim *s, struct chan *c, struct chan_msg *m);
+/* Called when a container has ended or gone: a pod that stops may go on. */
+void pod_progress(struct shim *s);
+yyjson_mut_val *pod_json(struct shim *s, yyjson_mut_doc *d);
+int pod_save(struct shim *s, struct err *err);
+const char *pod_str(const struct shim *s, const char *key);
+
+/* files.c: what is written into a pod's directory for its containers */
+int pod_files(int podfd, yyjson_val *spec, struct err *err);
+
+/* ns.c: makes the namespaces that spec asks for; fds into ret_ns, -1 where none. */
+int pod_make_ns(yyjson_val *spec, int ret_ns[POD_NS_COUNT], struct err *err);
+/* Binds a namespace to a path below /run/netns. 0 or -1. */
+int netns_bind(int nsfd, const char *path, struct err *err);
+/* Unmounts and removes; a missing one is success. */
+int netns_unbind(const char *path, struct err *err);
+
+/* container.c */
+struct container;
+void ctr_create(struct shim *s, struct chan *c, struct chan_msg *m);
+void ctr_start(struct shim *s, struct chan *c, struct chan_msg *m);
+void ctr_stop(struct shim *s, struct chan *c, struct chan_msg *m);
+void ctr_remove(struct shim *s, struct chan *c, struct chan_msg *m);
+void ctr_reopen_log(struct shim *s, struct chan *c, struct chan_msg *m);
+struct container *ctr_find(struct shim *s, const char *id, struct err *err);
+yyjson_mut_val *ctr_json(struct container *ct, yyjson_mut_doc *d);
+/* Kills what runs and removes every container's directory; true when none is left. */
+bool ctr_kill_all(struct shim *s);
+int ctr_remove_all(struct shim *s, struct err *err);
+
+/* exec.c */
+void ctr_exec_sync(struct shim *s, struct chan *c, struct chan_msg *m);
+void ctr_exec(struct shim *s, struct chan *c, struct chan_msg *m);
+
+/* cleanup.c: what is left of a pod whose shim died: --cleanup */
+int cleanup_pod(struct shim *s, bool remove, struct err *err);
+
+#endif

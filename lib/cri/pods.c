@@ -1,0 +1,473 @@
+/* pods: the verbs on pod sandboxes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "base/time.h"
+#include "cri/json.h"
+#include "cri/service-int.h"
+
+char *pod_name_key(const Cri__PodSandboxMetadata *m)
+{
+	return xasprintf("%s_%s_%s_%u", m->name, m->namespace_, m->uid, m->attempt);
+}
+
+struct pod *pod_new(struct cri_service *s, const char *id, const char *name)
+{
+	struct pod *p = xcalloc(1, sizeof(*p));
+
+	p->svc = s;
+	str_copy(p->id, sizeof(p->id), id);
+	p->name = xstrdup(name);
+	list_init(&p->pending);
+	list_init(&p->ctrs);
+	list_init(&p->waiters);
+	list_add(&s->pods, &p->node);
+	map_put(&s->pod_ids, p->id, p);
+	map_put(&s->pod_names, p->name, p);
+	return p;
+}
+
+void pod_free(struct pod *p)
+{
+	list_each (n, &p->ctrs)
+		ctr_free(container_of(n, struct ctr, node));
+	map_del(&p->svc->pod_ids, p->id);
+	if (map_get(&p->svc->pod_names, p->name) == p)
+		map_del(&p->svc->pod_names, p->name);
+	list_del(&p->node);
+	chan_free(p->chan);
+	json_free(&p->doc);
+	buf_done(&p->request);
+	free(p->name);
+	free(p);
+}
+
+void pod_gone(struct pod *p)
+{
+	p->gone = true;
+	map_del(&p->svc->pod_ids, p->id);
+	if (map_get(&p->svc->pod_names, p->name) == p)
+		map_del(&p->svc->pod_names, p->name);
+	list_del(&p->node);
+	chan_free(p->chan);
+	p->chan = NULL;
+	if (!p->cleaning)
+		pod_free(p);
+}
+
+/* A copy of a value as a document of its own, with no slack. */
+static yyjson_doc *own(yyjson_val *v)
+{
+	BUF_AUTO text = {0};
+	struct err err;
+
+	json_write_val(v, false, &text);
+	return json_parse(text.data, text.len, &err);
+}
+
+void pod_set_doc(struct pod *p, yyjson_val *v)
+{
+	yyjson_doc *doc = v ? own(v) : NULL;
+
+	if (!doc)
+		return;
+	json_free(&p->doc);
+	p->doc = doc;
+}
+
+static yyjson_val *rec(const struct pod *p)
+{
+	return p->doc ? yyjson_doc_get_root(p->doc) : NULL;
+}
+
+bool pod_ready(const struct pod *p)
+{
+	return str_eq(str_or_empty(json_str(rec(p), "state")), "ready");
+}
+
+const Cri__RunPodSandboxRequest *pod_request(const struct pod *p, struct arena *a,
+					     struct err *err)
+{
+	ProtobufCMessage *m;
+
+	if (pb_unpack(&cri__run_pod_sandbox_request__descriptor, p->request.data,
+		      p->request.len, a, &m, err) < 0) {
+		err_wrap(err, "record of pod %s", p->id);
+		return NULL;
+	}
+	return (const void *)m;
+}
+
+/* Ends a call, and those that wait for the same creation, with id or err. */
+static void answer_creation(struct pod *p, struct grpc_call *call, const struct err *err)
+{
+	Cri__RunPodSandboxResponse resp = CRI__RUN_POD_SANDBOX_RESPONSE__INIT;
+	bool seen = call && !grpc_call_cancelled(call);
+
+	resp.pod_sandbox_id = p->id;
+	if (err)
+		grpc_fail(call, err);
+	else
+		call_reply(call, &resp.base);
+	list_each (n, &p->waiters) {
+		struct waiter *w = container_of(n, struct waiter, node);
+
+		seen |= !grpc_call_cancelled(w->call);
+		if (err)
+			grpc_fail(w->call, err);
+		else
+			call_reply(w->call, &resp.base);
+		list_del(&w->node);
+		free(w);
+	}
+	p->unacked = !seen;
+}
+
+static void run_done(struct pending *q, struct chan_msg *m, const struct err *err)
+{
+	struct pod *p = q->pod;
+	struct err e;
+
+	if (!err && !json_obj(m->json, "pod")) {
+		err_set(&e, ERR_INTERNAL, "pod %s: malformed answer of its shim", p->id);
+		err = &e;
+	}
+	if (!err) {
+		pod_set_doc(p, json_obj(m->json, "pod"));
+		p->creating = false;
+		answer_creation(p, q->call, NULL);
+		return;
+	}
+	answer_creation(p, q->call, err);
+	/* a shim that says no has undone everything and ends; a lost one is cleaned up */
+	if (p->chan)
+		pod_gone(p);
+}
+
+/* True if the call was answered, or waits for the creation under way. */
+static bool name_is_taken(struct rpc *r, const char *name)
+{
+	struct pod *p = map_get(&r->svc->pod_names, name);
+	Cri__RunPodSandboxResponse resp = CRI__RUN_POD_SANDBOX_RESPONSE__INIT;
+	struct waiter *w;
+	struct err err;
+
+	if (!p)
+		return false;
+	if (p->creating) {
+		w = xcalloc(1, sizeof(*w));
+		w->call = r->call;
+		list_add(&p->waiters, &w->node);
+	} else if (p->unacked && pod_ready(p)) {
+		p->unacked = false;
+		resp.pod_sandbox_id = p->id;
+		rpc_reply(r, &resp.base);
+	} else {
+		err_set(&err, ERR_EXISTS, "pod name \"%s\" is held by pod %s", name,
+			p->id);
+		rpc_fail(r, &err);
+	}
+	return true;
+}
+
+static bool known_handler(const char *name)
+{
+	static const char *const names[] = {"", "cribox", "runc", "crun"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (str_eq(names[i], name))
+			return true;
+	return false;
+}
+
+void do_RunPodSandbox(struct rpc *r)
+{
+	const Cri__RunPodSandboxRequest *req = (const void *)r->req;
+	JSON_MUT_AUTO d = json_new();
+	yyjson_mut_val *root = yyjson_mut_doc_get_root(d);
+	STR_AUTO name = NULL;
+	char id[ID_LEN + 1];
+	struct pod *p;
+	struct err err;
+	int fd;
+
+	json_add_str(d, root, "op", "pod.run");
+	if (!known_handler(req->runtime_handler)) {
+		err_set(&err, ERR_INVALID, "no runtime handler \"%s\" is configured",
+			req->runtime_handler);
+		return rpc_fail(r, &err);
+	}
+	if (cri_pod_spec(req, &r->svc->opt.def, d, root, &err) < 0)
+		return rpc_fail(r, &err);
+	name = pod_name_key(req->config->metadata);
+	if (name_is_taken(r, name))
+		return;
+	new_id(id);
+	json_add_i64(d, root, "created_at", time_real());
+	p = pod_new(r->svc, id, name);
+	p->creating = true;
+	if (pb_pack(r->req, &p->request, &err) < 0 ||
+	    (fd = r->svc->host->spawn_shim(r->svc->host_arg, id, &err)) < 0 ||
+	    shim_attach(p, fd, &err) < 0) {
+		pod_free(p);
+		return rpc_fail(r, &err);
+	}
+	shim_request(p, r->call, NULL, d, &p->request, run_done);
+}
+
+/* Stop and Remove of what is not there are success: they are retried. */
+static struct pod *find_or_done(struct rpc *r, const char *id,
+				const ProtobufCMessage *done)
+{
+	struct err err;
+	struct pod *p;
+
+	if (!*id) {
+		err_set(&err, ERR_INVALID, "pod_sandbox_id is empty");
+		rpc_fail(r, &err);
+		return NULL;
+	}
+	p = pod_find(r->svc, id, &err);
+	if (!p && err.code == ERR_NOT_FOUND)
+		rpc_reply(r, done);
+	else if (!p)
+		rpc_fail(r, &err);
+	return p;
+}
+
+static void stop_done(struct pending *q, struct chan_msg *m, const struct err *err)
+{
+	Cri__StopPodSandboxResponse resp = CRI__STOP_POD_SANDBOX_RESPONSE__INIT;
+
+	if (err) {
+		grpc_fail(q->call, err);
+		return;
+	}
+	if (m)
+		pod_set_doc(q->pod, json_obj(m->json, "pod"));
+	call_reply(q->call, &resp.base);
+}
+
+static yyjson_mut_doc *request(const char *op, const char *id)
+{
+	yyjson_mut_doc *d = json_new();
+
+	json_add_str(d, yyjson_mut_doc_get_root(d), "op", op);
+	json_add_str(d, yyjson_mut_doc_get_root(d), "id", id);
+	return d;
+}
+
+void do_StopPodSandbox(struct rpc *r)
+{
+	const Cri__StopPodSandboxRequest *req = (const void *)r->req;
+	Cri__StopPodSandboxResponse resp = CRI__STOP_POD_SANDBOX_RESPONSE__INIT;
+	struct pod *p = find_or_done(r, req->pod_sandbox_id, &resp.base);
+	JSON_MUT_AUTO d = NULL;
+
+	if (!p)
+		return;
+	if (!p->chan) {
+		shim_cleanup(p, r->call, NULL, false, stop_done);
+		return;
+	}
+	d = request("pod.stop", p->id);
+	shim_request(p, r->call, NULL, d, NULL, stop_done);
+}
+
+static void remove_cleaned(struct pending *q, struct chan_msg *m, const struct err *err)
+{
+	Cri__RemovePodSandboxResponse resp = CRI__REMOVE_POD_SANDBOX_RESPONSE__INIT;
+	struct pod *p = q->pod;
+
+	(void)m;
+	if (err) {
+		p->removing = false;
+		grpc_fail(q->call, err);
+		return;
+	}
+	pod_gone(p);
+	call_reply(q->call, &resp.base);
+}
+
+static void remove_done(struct pending *q, struct chan_msg *m, const struct err *err)
+{
+	struct pod *p = q->pod;
+
+	if (err && !p->chan) /* it died on the way: what it left is removed without it */
+		shim_cleanup(p, q->call, NULL, true, remove_cleaned);
+	else
+		remove_cleaned(q, m, err);
+}
+
+void do_RemovePodSandbox(struct rpc *r)
+{
+	const Cri__RemovePodSandboxRequest *req = (const void *)r->req;
+	Cri__RemovePodSandboxResponse resp = CRI__REMOVE_POD_SANDBOX_RESPONSE__INIT;
+	struct pod *p = find_or_done(r, req->pod_sandbox_id, &resp.base);
+	JSON_MUT_AUTO d = NULL;
+
+	if (!p)
+		return;
+	p->removing = true;
+	if (!p->chan) {
+		shim_cleanup(p, r->call, NULL, true, remove_cleaned);
+		return;
+	}
+	d = request("pod.remove", p->id);
+	shim_request(p, r->call, NULL, d, NULL, remove_done);
+}
+
+static Cri__PodSandboxState state(const struct pod *p)
+{
+	return pod_ready(p) ? CRI__POD_SANDBOX_STATE__SANDBOX_READY
+			    : CRI__POD_SANDBOX_STATE__SANDBOX_NOTREADY;
+}
+
+/* crictl inspectp's info: pid, namespaces, and the config as it was given. */
+static int verbose_info(struct pod *p, const Cri__RunPodSandboxRequest *req,
+			struct arena *a, Cri__PodSandboxStatusResponse *resp,
+			struct err *err)
+{
+	JSON_MUT_AUTO d = json_new();
+	yyjson_mut_val *root = yyjson_mut_doc_get_root(d), *config;
+	Cri__PodSandboxStatusResponse__InfoEntry *e =
+		pb_new(&cri__pod_sandbox_status_response__info_entry__descriptor, a);
+	BUF_AUTO text = {0};
+	int64_t pid = json_i64(rec(p), "pause_pid", 0);
+
+	json_add_i64(d, root, "pid", pid ? pid : json_i64(rec(p), "shim_pid", 0));
+	json_add_i64(d, root, "shimPid", json_i64(rec(p), "shim_pid", 0));
+	json_add_str(d, root, "processStatus", pod_ready(p) ? "running" : "deleted");
+	json_add_bool(d, root, "netNamespaceClosed", !pod_ready(p));
+	json_add_str(d, root, "netNamespace", json_str(rec(p), "netns"));
+	json_add_str(d, root, "cgroup", json_str(rec(p), "cgroup"));
+	json_add_str(d, root, "runtimeHandler", req->runtime_handler);
+	if (json_obj(rec(p), "ns"))
+		yyjson_mut_obj_add_val(d, root, "namespaces",
+				       yyjson_val_mut_copy(d, json_obj(rec(p), "ns")));
+	if (cri_json_write(&req->config->base, CRI_JSON_GO, d, &config, err) < 0)
+		return -1;
+	yyjson_mut_obj_add_val(d, root, "config", config);
+	json_write(d, false, &text);
+	e->key = "info";
+	e->value = arena_strdup(a, buf_str(&text));
+	resp->n_info = 1;
+	resp->info = arena_memdup(a, &e, sizeof(e));
+	return 0;
+}
+
+static Cri__PodSandboxNetworkStatus *network(const struct pod *p, struct arena *a)
+{
+	Cri__PodSandboxNetworkStatus *n =
+		pb_new(&cri__pod_sandbox_network_status__descriptor, a);
+	yyjson_val *ips = json_arr(rec(p), "ips"), *v;
+	size_t i = 0, count = ips ? yyjson_arr_size(ips) : 0;
+
+	if (!count)
+		return n;
+	n->additional_ips = arena_array(a, count, sizeof(*n->additional_ips));
+	json_each (v, ips) {
+		const char *ip = arena_strdup(a, str_or_empty(yyjson_get_str(v)));
+
+		if (i++ == 0) {
+			n->ip = ip;
+			continue;
+		}
+		n->additional_ips[n->n_additional_ips] =
+			pb_new(&cri__pod_ip__descriptor, a);
+		n->additional_ips[n->n_additional_ips++]->ip = ip;
+	}
+	return n;
+}
+
+static void fill_linux(Cri__PodSandboxStatus *st, const Cri__PodSandboxConfig *c,
+		       struct arena *a)
+{
+	Cri__Namespace *ns = pb_new(&cri__namespace__descriptor, a);
+
+	st->linux = pb_new(&cri__linux_pod_sandbox_status__descriptor, a);
+	st->linux->namespaces = ns;
+	if (c->linux && c->linux->security_context &&
+	    c->linux->security_context->namespace_options)
+		ns->options = c->linux->security_context->namespace_options;
+	else
+		ns->options = pb_new(&cri__namespace_option__descriptor, a);
+}
+
+void do_PodSandboxStatus(struct rpc *r)
+{
+	const Cri__PodSandboxStatusRequest *req = (const void *)r->req;
+	Cri__PodSandboxStatusResponse resp = CRI__POD_SANDBOX_STATUS_RESPONSE__INIT;
+	Cri__PodSandboxStatus st = CRI__POD_SANDBOX_STATUS__INIT;
+	const Cri__RunPodSandboxRequest *run;
+	struct err err;
+	struct pod *p = pod_find(r->svc, req->pod_sandbox_id, &err);
+
+	if (!p || !(run = pod_request(p, &r->arena, &err)))
+		return rpc_fail(r, &err);
+	st.id = p->id;
+	st.metadata = run->config->metadata;
+	st.state = state(p);
+	st.created_at = json_i64(rec(p), "created_at", 1);
+	st.network = network(p, &r->arena);
+	st.n_labels = run->config->n_labels;
+	st.labels = (void *)run->config->labels;
+	st.n_annotations = run->config->n_annotations;
+	st.annotations = (void *)run->config->annotations;
+	st.runtime_handler = run->runtime_handler;
+	fill_linux(&st, run->config, &r->arena);
+	resp.status = &st;
+	if (req->verbose && verbose_info(p, run, &r->arena, &resp, &err) < 0)
+		return rpc_fail(r, &err);
+	rpc_reply(r, &resp.base);
+}
+
+/* Every label that is asked for is there. entries are string map entries of any message. */
+static bool labels_match(size_t n, Cri__PodSandboxFilter__LabelSelectorEntry **want,
+			 size_t m, const void *have)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *v = pb_map_get(have, m, want[i]->key);
+
+		if (!v || !str_eq(v, want[i]->value))
+			return false;
+	}
+	return true;
+}
+
+void do_ListPodSandbox(struct rpc *r)
+{
+	const Cri__ListPodSandboxRequest *req = (const void *)r->req;
+	const Cri__PodSandboxFilter *f = req->filter;
+	Cri__ListPodSandboxResponse resp = CRI__LIST_POD_SANDBOX_RESPONSE__INIT;
+	struct err err;
+
+	resp.items = arena_array(&r->arena, r->svc->pod_ids.len, sizeof(*resp.items));
+	list_each (n, &r->svc->pods) {
+		struct pod *p = container_of(n, struct pod, node);
+		const Cri__RunPodSandboxRequest *run;
+		Cri__PodSandbox *item;
+
+		if (!p->doc || (f && *f->id && !str_starts(p->id, f->id)) ||
+		    (f && f->state && f->state->state != state(p)))
+			continue;
+		run = pod_request(p, &r->arena, &err);
+		if (!run ||
+		    (f && !labels_match(f->n_label_selector, f->label_selector,
+					run->config->n_labels, run->config->labels)))
+			continue;
+		item = pb_new(&cri__pod_sandbox__descriptor, &r->arena);
+		item->id = p->id;
+		item->metadata = run->config->metadata;
+		item->state = state(p);
+		item->created_at = json_i64(rec(p), "created_at", 1);
+		item->n_labels = run->config->n_labels;
+		item->labels = (void *)run->config->labels;
+		item->n_annotations = run->config->n_annotations;
+		item->annotations = (void *)run->config->annotations;
+		item->runtime_handler = run->runtime_handler;
+		resp.items[resp.n_items++] = item;
+	}
+	rpc_reply(r, &resp.base);
+}

@@ -1,0 +1,157 @@
+/* service-int: the objects of the index. Internal to the service. */
+#ifndef CRI_SERVICE_INT_H
+#define CRI_SERVICE_INT_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "cri/methods.h"
+#include "cri/service.h"
+#include "rpc/chan.h"
+#include "store/store.h"
+
+enum { ID_LEN = 64 };
+
+/* A gRPC call while it is handled. The arena lives until the handler returns. */
+struct rpc {
+	struct cri_service *svc;
+	struct grpc_call *call;
+	const ProtobufCMessage *req;
+	struct arena arena;
+};
+
+struct pod {
+	struct list node;
+	struct cri_service *svc;
+	char id[ID_LEN + 1];
+	char *name;	    /* name_namespace_uid_attempt: the key of the reservation */
+	struct buf request; /* packed RunPodSandboxRequest */
+	yyjson_doc *doc;    /* POD of the shim's protocol; NULL before it was made */
+	struct chan *chan;  /* to its shim; NULL: it has none */
+	uint32_t serial;
+	struct list pending; /* struct pending: requests to the shim */
+	struct list ctrs;
+	struct list waiters; /* struct waiter: callers of the same creation */
+	bool creating, removing, gone;
+	unsigned cleaning; /* clean-ups under way: the pod stays till they end */
+	bool unacked;	   /* nobody has seen the answer to its creation */
+};
+
+struct ctr {
+	struct list node;
+	struct pod *pod;
+	char id[ID_LEN + 1];
+	char *name;	    /* name_pod_namespace_uid_attempt */
+	struct buf request; /* packed CreateContainerRequest without sandbox_config */
+	yyjson_doc *doc;    /* CTR of the shim's protocol */
+	struct list waiters;
+	bool creating, unacked;
+};
+
+/* Another call that waits for a creation under way. */
+struct waiter {
+	struct list node;
+	struct grpc_call *call;
+};
+
+/*
+ * A request that a shim or worker works on. done gets the reply, or err; it
+ * ends the call. The pod may be gone from the index only after its done.
+ */
+struct pending {
+	struct list node;
+	struct cri_service *svc;
+	struct pod *pod;
+	uint32_t serial;
+	struct grpc_call *call; /* may be NULL */
+	char id[ID_LEN + 1];	/* of the container, if it is about one */
+	void (*done)(struct pending *p, struct chan_msg *reply, const struct err *err);
+};
+
+struct cri_service {
+	struct loop *loop;
+	struct cri_options opt;
+	const struct cri_host *host;
+	void *host_arg;
+	const struct log *log;
+	int rootfd; /* the store's */
+	struct list pods, pulls;
+	struct store *store;
+	struct images images;
+	struct map pod_ids, ctr_ids;	 /* id -> struct pod, struct ctr */
+	struct map pod_names, ctr_names; /* reserved name -> the same */
+};
+
+/* service.c */
+void rpc_reply(struct rpc *r, const ProtobufCMessage *msg);
+void rpc_fail(struct rpc *r, const struct err *err);
+void call_reply(struct grpc_call *call, const ProtobufCMessage *msg);
+void new_id(char id[ID_LEN + 1]);
+struct pod *pod_find(struct cri_service *s, const char *id, struct err *err);
+struct ctr *ctr_find(struct cri_service *s, const char *id, struct err *err);
+
+/* shims.c: the connections to the shims */
+/* Sends a request to the pod's shim; done is called exactly once, later. */
+void shim_request(struct pod *p, struct grpc_call *call, const char *ctr_id,
+		  yyjson_mut_doc *d, const struct buf *blob,
+		  void (*done)(struct pending *p, struct chan_msg *reply,
+			       const struct err *err));
+int shim_attach(struct pod *p, int fd_taken, struct err *err);
+/* The pod is NOTREADY and its containers have ended: in the index only. */
+void shim_without(struct pod *p, const char *why);
+/* The connection has ended: the same, and what is left of the pod is cleaned up. */
+void shim_lost(struct pod *p, const char *why);
+/*
+ * For a pod without a shim: cleans up and then calls done as shim_request
+ * does, with no reply. ctr_id: only that container's records are removed.
+ */
+void shim_cleanup(struct pod *p, struct grpc_call *call, const char *ctr_id, bool remove,
+		  void (*done)(struct pending *p, struct chan_msg *reply,
+			       const struct err *err));
+
+/* pods.c */
+void pod_free(struct pod *p);
+/* Takes it out of the index; it is freed when no clean-up works on it. */
+void pod_gone(struct pod *p);
+struct pod *pod_new(struct cri_service *s, const char *id, const char *name);
+char *pod_name_key(const Cri__PodSandboxMetadata *m);
+void pod_set_doc(struct pod *p, yyjson_val *v);
+const Cri__RunPodSandboxRequest *pod_request(const struct pod *p, struct arena *a,
+					     struct err *err);
+bool pod_ready(const struct pod *p);
+
+/* containers.c */
+void ctr_free(struct ctr *c);
+struct ctr *ctr_new(struct pod *p, const char *id, const char *name);
+char *ctr_name_key(const Cri__ContainerMetadata *m, const Cri__PodSandboxMetadata *pod);
+void ctr_set_doc(struct ctr *c, yyjson_val *v);
+const Cri__CreateContainerRequest *ctr_request(const struct ctr *c, struct arena *a,
+					       struct err *err);
+Cri__ContainerState ctr_state(const struct ctr *c);
+
+/* images.c */
+const struct image *image_find(struct cri_service *s, const char *ref, struct err *err);
+int image_config_of(struct cri_service *s, const struct image *im, struct arena *a,
+		    struct image_config *ret, struct err *err);
+int images_reload(struct cri_service *s, struct err *err);
+void pull_cancel(struct cri_service *s, struct grpc_call *call);
+
+/* load.c: the container's "ctr.create" request as the shim keeps it, or NULL. */
+yyjson_doc *ctr_spec_load(struct cri_service *s, const struct ctr *c);
+
+/* Handlers: one per RPC that works. They end the call or leave it pending. */
+#define CRI_HANDLERS(X)                                                                  \
+	X(Version)                                                                       \
+	X(Status)                                                                        \
+	X(RuntimeConfig) X(RunPodSandbox) X(StopPodSandbox) X(RemovePodSandbox)          \
+		X(PodSandboxStatus) X(ListPodSandbox) X(CreateContainer)                 \
+			X(StartContainer) X(StopContainer) X(RemoveContainer)            \
+				X(ContainerStatus) X(ListContainers) X(ExecSync) X(Exec) \
+					X(ReopenContainerLog) X(PullImage) X(ListImages) \
+						X(ImageStatus) X(RemoveImage)            \
+							X(ImageFsInfo)                   \
+								X(UpdateRuntimeConfig)
+#define X(name) void do_##name(struct rpc *r);
+CRI_HANDLERS(X)
+#undef X
+
+#endif

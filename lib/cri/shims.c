@@ -1,0 +1,215 @@
+/* shims: the connections from the index to the pods' shims. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "base/time.h"
+#include "cri/service-int.h"
+
+static void on_event(struct pod *p, struct chan_msg *m)
+{
+	const char *event = str_or_empty(json_str(m->json, "event"));
+	yyjson_val *v = json_obj(m->json, "container");
+	struct ctr *c;
+
+	if (str_eq(event, "pod")) {
+		pod_set_doc(p, json_obj(m->json, "pod"));
+		return;
+	}
+	c = map_get(&p->svc->ctr_ids, str_or_empty(json_str(v ? v : m->json, "id")));
+	if (!c || c->pod != p)
+		return;
+	if (str_eq(event, "container"))
+		ctr_set_doc(c, v);
+	else if (str_eq(event, "removed") && !c->creating)
+		ctr_free(c);
+}
+
+static void finish(struct pending *q, struct chan_msg *m, const struct err *err)
+{
+	list_del(&q->node);
+	q->done(q, m, err);
+	free(q);
+}
+
+static void on_msg(void *arg, struct chan *chan, struct chan_msg *m)
+{
+	struct pod *p = arg;
+	struct err err;
+
+	(void)chan;
+	if (m->type == CHAN_EVENT) {
+		on_event(p, m);
+		return;
+	}
+	list_each (n, &p->pending) {
+		struct pending *q = container_of(n, struct pending, node);
+
+		if (q->serial != m->serial)
+			continue;
+		if (m->type == CHAN_ERROR) {
+			chan_msg_error(m, &err);
+			finish(q, m, &err);
+		} else {
+			finish(q, m, NULL);
+		}
+		return;
+	}
+}
+
+static void on_end(void *arg, struct chan *chan, const struct err *err)
+{
+	struct pod *p = arg;
+
+	(void)chan;
+	shim_lost(p, err->code ? err->msg : "the pod's shim has ended");
+}
+
+static const struct chan_ops ops = {on_msg, on_end};
+
+int shim_attach(struct pod *p, int fd_taken, struct err *err)
+{
+	p->chan = chan_new(p->svc->loop, fd_taken, &ops, p, err);
+	return p->chan ? 0 : -1;
+}
+
+void shim_request(struct pod *p, struct grpc_call *call, const char *ctr_id,
+		  yyjson_mut_doc *d, const struct buf *blob,
+		  void (*done)(struct pending *q, struct chan_msg *reply,
+			       const struct err *err))
+{
+	struct pending *q = xcalloc(1, sizeof(*q));
+	struct err err;
+
+	q->svc = p->svc;
+	q->pod = p;
+	q->call = call;
+	q->done = done;
+	q->serial = ++p->serial;
+	if (ctr_id)
+		str_copy(q->id, sizeof(q->id), ctr_id);
+	list_add(&p->pending, &q->node);
+	if (!p->chan) {
+		err_set(&err, ERR_UNAVAILABLE, "pod %s: its shim is gone", p->id);
+		finish(q, NULL, &err);
+		return;
+	}
+	chan_send(p->chan, CHAN_REQUEST, q->serial, d, blob ? blob->data : NULL,
+		  blob ? blob->len : 0, NULL, 0);
+}
+
+static void cleaned(void *data, const struct err *err)
+{
+	struct pending *q = data;
+	struct pod *p = q->pod;
+
+	if (err)
+		log_error(q->svc->log, "pod %s: clean up: %s", p->id, err->msg);
+	finish(q, NULL, err);
+	p->cleaning--;
+	if (p->gone && !p->cleaning)
+		pod_free(p);
+}
+
+void shim_cleanup(struct pod *p, struct grpc_call *call, const char *ctr_id, bool remove,
+		  void (*done)(struct pending *q, struct chan_msg *reply,
+			       const struct err *err))
+{
+	struct pending *q = xcalloc(1, sizeof(*q));
+	struct err err;
+
+	q->svc = p->svc;
+	q->pod = p;
+	q->call = call;
+	q->done = done;
+	if (ctr_id)
+		str_copy(q->id, sizeof(q->id), ctr_id);
+	list_init(&q->node); /* no shim is asked: shim_lost must not find it */
+	p->cleaning++;
+	if (p->svc->host->spawn_cleanup(p->svc->host_arg, p->id, ctr_id, remove, cleaned,
+					q, &err) < 0)
+		cleaned(q, &err);
+}
+
+/* Changes members of an object's JSON: the text of a member replaces what was there. */
+static yyjson_doc *with_members(yyjson_doc *old, const char *members)
+{
+	JSON_MUT_AUTO d = yyjson_doc_mut_copy(old, NULL);
+	JSON_AUTO add = NULL;
+	yyjson_mut_val *root = yyjson_mut_doc_get_root(d);
+	yyjson_val *k, *v;
+	BUF_AUTO text = {0};
+	struct err err;
+
+	add = json_parse(members, strlen(members), &err);
+	json_each_member (k, v, yyjson_doc_get_root(add)) {
+		yyjson_mut_obj_remove_key(root, yyjson_get_str(k));
+		yyjson_mut_obj_add(root, yyjson_val_mut_copy(d, k),
+				   yyjson_val_mut_copy(d, v));
+	}
+	json_write(d, false, &text);
+	return json_parse(text.data, text.len, &err);
+}
+
+/* A container of a pod whose shim died: it was killed too, and nobody saw its status. */
+static void mark_lost(struct ctr *c)
+{
+	Cri__ContainerState state = ctr_state(c);
+	bool ran = state == CRI__CONTAINER_STATE__CONTAINER_RUNNING;
+	STR_AUTO members = NULL;
+	JSON_AUTO doc = NULL;
+
+	if (!c->doc || state == CRI__CONTAINER_STATE__CONTAINER_EXITED)
+		return;
+	members = xasprintf(
+		"{\"state\":\"exited\",\"pid\":0,\"finished_at\":%lld,"
+		"\"exit_code\":%d,\"reason\":\"%s\",\"message\":"
+		"\"the pod's supervisor was killed, and the container with it\"}",
+		(long long)time_real(), ran ? 137 : 255, ran ? "Error" : "Unknown");
+	doc = with_members(c->doc, members);
+	if (doc)
+		ctr_set_doc(c, yyjson_doc_get_root(doc));
+}
+
+static void nothing_more(struct pending *q, struct chan_msg *m, const struct err *err)
+{
+	(void)m;
+	if (!err && q->pod->creating)
+		pod_gone(q->pod);
+}
+
+void shim_without(struct pod *p, const char *why)
+{
+	log_warn(p->svc->log, "pod %s: %s", p->id, why);
+	list_each (n, &p->ctrs)
+		mark_lost(container_of(n, struct ctr, node));
+	if (p->doc) {
+		JSON_AUTO doc =
+			with_members(p->doc, "{\"state\":\"notready\",\"shim_pid\":0}");
+
+		if (doc)
+			pod_set_doc(p, yyjson_doc_get_root(doc));
+	}
+}
+
+void shim_lost(struct pod *p, const char *why)
+{
+	struct list waiting;
+	struct err err;
+
+	chan_free(p->chan);
+	p->chan = NULL;
+	shim_without(p, why);
+	/* those who wait may free the pod: the clean-up holds on to it first */
+	list_init(&waiting);
+	while (!list_empty(&p->pending)) {
+		struct list *n = p->pending.next;
+
+		list_del(n);
+		list_add(&waiting, n);
+	}
+	shim_cleanup(p, NULL, NULL, p->creating, nothing_more);
+	err_set(&err, ERR_UNAVAILABLE, "pod %s: %s", p->id, why);
+	list_each (n, &waiting)
+		finish(container_of(n, struct pending, node), NULL, &err);
+}
