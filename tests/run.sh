@@ -30,6 +30,9 @@ run() # PROGRAM: by its own interpreter; fuzz targets get their corpus
 	esac
 }
 
+# ASan's map of its shadow memory says nothing to a reader.
+noise='^(Shadow |(  |=>)0x0|  [A-Z].*:  +[0-9a-f][0-9a-f]( |$)|ok )'
+
 report() # NAME LOG STATUS
 {
 	o=$(grep -c '^ok ' "$2")
@@ -50,7 +53,7 @@ report() # NAME LOG STATUS
 		echo "  ok   $1 ($o${s:+, skipped $s})" | sed 's/, skipped 0)/)/'
 	else
 		echo "  FAIL $1${why:+: $why} (log: $2)"
-		[ -z "$why" ] || tail -n 40 "$2" | sed 's/^/       | /'
+		[ -z "$why" ] || grep -avE "$noise" "$2" | tail -n 30 | sed 's/^/       | /'
 	fi
 	if [ -n "${V:-}" ]; then
 		sed 's/^/       /' "$2"
