@@ -35,7 +35,7 @@ struct chan {
 	bool ended;
 	struct loop_later end; /* tells the owner about a failed send */
 	struct err end_err;
-	bool *freed; /* set when chan_free is called from a callback */
+	bool busy, dead; /* chan_free in a callback: freed after it */
 };
 
 void chan_msg_done(struct chan_msg *m)
@@ -205,7 +205,6 @@ static void on_event(struct loop_fd *src, unsigned events)
 {
 	struct chan *c = container_of(src, struct chan, src);
 	struct err err = {0};
-	bool freed = false;
 	ssize_t n;
 	int r;
 
@@ -218,14 +217,14 @@ static void on_event(struct loop_fd *src, unsigned events)
 		return;
 	if (n < 0)
 		err_sys(&err, errno, "receive from peer");
-	c->freed = &freed;
+	c->busy = true;
 	do {
 		r = n > 0 ? deliver(c, &err) : 0;
-		if (freed)
-			return;
-	} while (r > 0 && !c->ended);
-	c->freed = NULL;
-	if (n <= 0 || r < 0)
+	} while (r > 0 && !c->ended && !c->dead);
+	c->busy = false;
+	if (c->dead)
+		chan_free(c);
+	else if (n <= 0 || r < 0)
 		end(c, &err);
 	else if (!c->in.len)
 		buf_done(&c->in); /* an idle channel holds no memory */
@@ -258,8 +257,10 @@ void chan_free(struct chan *c)
 {
 	if (!c)
 		return;
-	if (c->freed)
-		*c->freed = true;
+	if (c->busy) {
+		c->dead = true;
+		return;
+	}
 	loop_fd_del(&c->src);
 	loop_later_del(&c->end);
 	while (!list_empty(&c->out))
