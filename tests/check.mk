@@ -1,6 +1,6 @@
 # Tests. C tests are built by 'make ARCH=host' (this machine's glibc, ASan and UBSan), scripts run
 # as they are; tests/run.sh sums up the lines that they print.
-.PHONY: check check-all lint unit fuzz-replay it long bench run size fmt host-tests packages-%
+.PHONY: check check-all lint unit fuzz-replay it long bench run demo size fmt host-tests packages-%
 
 UNIT_C = $(wildcard tests/unit/*/*.c)
 FUZZ_C = $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
@@ -33,13 +33,21 @@ fuzz-replay: packages-test
 	tests/run.sh fuzz-replay "$$@" $(FUZZ)
 
 it: packages-test binary
-	@tests/run.sh it $(call scripts,tests/it/test-*)
+	@tests/run.sh it $(call scripts,tests/it/*)
 long: packages-test binary
 	@tests/run.sh long $(call scripts,tests/long/*)
 bench: packages-bench binary
 	@set -e; for b in $(call scripts,tests/bench/*); do echo "== $$b"; $$b; done
-run: packages-run binary
+run: packages-run binary demo
 	@images/demo.sh
+# The program of the demo image, linked as cribox is.
+demo: $(OUT)/demo
+$(OUT)/demo: images/demo.c $(LIBC)
+	@echo '  CC      $@'
+	$(Q)$(CC) $(CFLAGS) $(filter-out %.map,$(LDFLAGS)) -o $@ $(CRT)/rcrt1.o $(CRT)/crti.o \
+		"`$(CC) -print-file-name=crtbeginS.o`" $< $(LIBC) -lgcc $(LIBC) \
+		"`$(CC) -print-file-name=crtendS.o`" $(CRT)/crtn.o
+	$(Q)$(CROSS)strip $@
 size: binary
 	@tests/size.py $(ARCH)
 fmt: packages-test
