@@ -57,7 +57,8 @@ include arch/deps.mk
 # --- what there is -------------------------------------------------------------------------------
 SRC := $(sort $(wildcard lib/*/*.c applets/*.c applets/*/*.c arch/$(MACHINE)/*.c))
 # The -services files are for clients and tests: protobuf-c would make closures of them.
-PROTO := $(sort $(filter-out %-services.proto,$(wildcard proto/*.proto)))
+# Messages only: protobuf-c would make closures of services that nothing here uses.
+PROTO := $(filter-out %-services.proto,$(sort $(wildcard proto/*.proto)))
 GEN = $(PROTO:proto/%.proto=build/gen/%.pb-c.c)
 OBJ = $(SRC:%.c=$(OUT)/obj/%.o) $(PROTO:proto/%.proto=$(OUT)/obj/gen/%.o)
 
@@ -100,7 +101,7 @@ build/packages-$(ARCH): arch/host-packages.sh
 CRT = $(OUT)/sysroot/lib
 LDFLAGS = -static-pie -nostdlib -nostartfiles -Wl,--gc-sections,--build-id=none,-O1,--exclude-libs,ALL \
 	-Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,-z,text,--fatal-warnings \
-	-Wl,-Map=$(OUT)/cribox.map
+	$(ARCH_LDFLAGS) -Wl,-Map=$(OUT)/cribox.map
 
 $(OUT)/cribox.debug: $(OBJ) $(DEPS_LIB) $(LIBC) $(OUT)/link.flags
 	@echo '  LD      $@'

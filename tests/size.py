@@ -88,6 +88,7 @@ def rollup(pid):
 
 def idle_crid():
     with tempfile.TemporaryDirectory(prefix="cribox-size-") as d:
+        os.sync()  # pages of a file not yet written count as dirty
         p = subprocess.Popen([OUT + "/cribox", "crid", "--root", d + "/root", "--state",
                               d + "/state", "--listen", f"unix://{d}/crid.sock"],
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

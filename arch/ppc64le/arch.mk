@@ -3,3 +3,6 @@ TRIPLE = powerpc64le-linux-gnu
 MUSL = powerpc64le-linux-musl
 QEMU = qemu-ppc64le-static
 ARCH_CFLAGS = -mlong-double-64
+# Relative relocations in a bitmap: 80 kB less file with the CRI tables. For arm64 and s390x,
+# ld 2.40 has no such thing.
+ARCH_LDFLAGS = -Wl,-z,pack-relative-relocs
