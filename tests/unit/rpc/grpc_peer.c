@@ -235,7 +235,7 @@ static void start(void)
 		close(in[0]);
 		close(in[1]);
 		close(ready[0]);
-		_exit(serve(sock_path, ready[1]));
+		exit(serve(sock_path, ready[1]));
 	}
 	close(in[0]);
 	close(ready[1]);

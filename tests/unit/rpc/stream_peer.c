@@ -34,6 +34,8 @@ struct peer {
 	struct http_server *http;
 	struct loop_fd in;
 	struct list runs;
+	struct loop_timer slow; /* the one slow answer that can be under way */
+	struct http_conn *slow_conn;
 };
 
 struct out_pipe {
@@ -240,17 +242,11 @@ static void run_start(struct peer *p, struct http_conn *c, const char *target)
 		on_stdin_close(r);
 }
 
-struct slow {
-	struct loop_timer timer;
-	struct http_conn *conn;
-};
-
 static void on_slow(struct loop_timer *t)
 {
-	struct slow *s = container_of(t, struct slow, timer);
+	struct peer *p = container_of(t, struct peer, slow);
 
-	http_conn_reply(s->conn, 404, "slowly", 0);
-	free(s);
+	http_conn_reply(p->slow_conn, 404, "slowly", 0);
 }
 
 static void on_request(void *arg, struct http_conn *c, const struct http1_head *req)
@@ -261,11 +257,9 @@ static void on_request(void *arg, struct http_conn *c, const struct http1_head *
 	if (str_starts(req->target, "/run/")) {
 		run_start(p, c, req->target);
 	} else if (sscanf(req->target, "/slow/%u", &number) == 1) {
-		struct slow *s = xcalloc(1, sizeof(*s));
-
-		s->conn = c;
-		s->timer.fn = on_slow;
-		loop_timer_set(p->loop, &s->timer, time_mono() + number * NS_PER_MS);
+		p->slow_conn = c;
+		p->slow.fn = on_slow;
+		loop_timer_set(p->loop, &p->slow, time_mono() + number * NS_PER_MS);
 	} else {
 		sscanf(req->target, "/%u", &number);
 		http_conn_reply(c, number ? number : 404, "as you like it",
@@ -356,7 +350,7 @@ static void start(void)
 		close(in[0]);
 		close(in[1]);
 		close(ready[0]);
-		_exit(serve(ready[1]));
+		exit(serve(ready[1]));
 	}
 	close(in[0]);
 	close(ready[1]);
