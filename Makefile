@@ -71,10 +71,13 @@ quote = '$(subst ','\'',$(1))'
 $(OUT)/ours.flags: FORCE
 	$(call if-changed,$(CC) $(CFLAGS))
 
+# Every output is written beside its name and then renamed: several makes may share a tree.
+DEP = -MMD -MP -MF $(@:.o=.d) -MT $@
+
 $(OUT)/obj/%.o: %.c $(OUT)/ours.flags | $(LIBC) $(DEPS_SRC) $(GEN)
 	@echo '  CC      $@'
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) $(DEP) -c -o $@.$$$$ $< && mv $@.$$$$ $@
 
 $(patsubst %.c,$(OUT)/obj/%.o,$(shell grep -ls CRIBOX_VERSION $(SRC) /dev/null)): \
 	CFLAGS += -DCRIBOX_VERSION='"$(VERSION)"' -DCRIBOX_ARCH='"$(MACHINE)"'
@@ -86,7 +89,8 @@ $(GEN): build/gen/%.pb-c.c: proto/%.proto | build/src/protobuf-c/.ok
 $(PROTO:proto/%.proto=$(OUT)/obj/gen/%.o): $(OUT)/obj/gen/%.o: build/gen/%.pb-c.c $(OUT)/ours.flags | $(LIBC) $(DEPS_SRC)
 	@echo '  CC      $@'
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(STD) -w $(BASE_CFLAGS) $(SANITIZE) $(INC) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(STD) -w $(BASE_CFLAGS) $(SANITIZE) $(INC) $(DEP) -c -o $@.$$$$ $< && \
+		mv $@.$$$$ $@
 
 -include $(OBJ:.o=.d)
 
@@ -105,16 +109,16 @@ LDFLAGS = -static-pie -nostdlib -nostartfiles -Wl,--gc-sections,--build-id=none,
 
 $(OUT)/cribox.debug: $(OBJ) $(DEPS_LIB) $(LIBC) $(OUT)/link.flags
 	@echo '  LD      $@'
-	$(Q)$(CC) $(BASE_CFLAGS) $(LDFLAGS) -o $@ $(CRT)/rcrt1.o $(CRT)/crti.o \
+	$(Q)$(CC) $(BASE_CFLAGS) $(LDFLAGS) -o $@.$$$$ $(CRT)/rcrt1.o $(CRT)/crti.o \
 		"`$(CC) -print-file-name=crtbeginS.o`" $(OBJ) \
 		-Wl,--start-group $(DEPS_LIB) $(LIBC) -lgcc -Wl,--end-group \
-		"`$(CC) -print-file-name=crtendS.o`" $(CRT)/crtn.o
+		"`$(CC) -print-file-name=crtendS.o`" $(CRT)/crtn.o && mv $@.$$$$ $@
 
 $(OUT)/link.flags: FORCE
 	$(call if-changed,$(LDFLAGS) $(OBJ))
 
 $(OUT)/cribox: $(OUT)/cribox.debug
-	$(Q)$(CROSS)objcopy --strip-all -R .comment $< $@
+	$(Q)$(CROSS)objcopy --strip-all -R .comment $< $@.$$$$ && mv $@.$$$$ $@
 	@ls -l $@ | awk '{ printf "  %s: %d bytes\n", $$NF, $$5 }'
 
 include tests/check.mk

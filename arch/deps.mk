@@ -87,8 +87,7 @@ lib_OBJ := $(patsubst build/src/%.c,$(OUT)/obj/src/%.o,$(filter-out \
 	$(addprefix build/src/$(LIB)/,$($(LIB)_SRC)))))
 
 $(OUT)/lib/lib$(LIB).a: $(lib_OBJ)
-	@rm -f $@
-	$(Q)$(AR) rcsD $@ $^
+	$(Q)$(AR) qcsD $@.$$$$ $^ && mv $@.$$$$ $@
 
 $(lib_OBJ): $(OUT)/obj/src/%.o: build/src/%.c $(OUT)/deps.flags
 	@mkdir -p $(@D)

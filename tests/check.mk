@@ -55,21 +55,20 @@ fmt: packages-test
 
 ifeq ($(ARCH),host)
 $(OUT)/libcribox.a: $(filter-out $(OUT)/obj/applets/main.o,$(OBJ))
-	@rm -f $@
-	$(Q)$(AR) qcsD $@ $^
+	$(Q)$(AR) qcsD $@.$$$$ $^ && mv $@.$$$$ $@
 
 TEST_LIBS = $(OUT)/libcribox.a -Wl,--start-group $(DEPS_LIB) -Wl,--end-group
-TEST_CC = $(CC) $(CFLAGS) -Itests/unit -MMD -MP -MF $@.d -MT $@ -o $@
+TEST_CC = $(CC) $(CFLAGS) -Itests/unit -MMD -MP -MF $@.d -MT $@ -o $@.$$$$
 
 $(UNIT): $(OUT)/%: %.c $(OUT)/libcribox.a $(DEPS_LIB)
 	@echo '  TEST    $@'
 	@mkdir -p $(@D)
-	$(Q)$(TEST_CC) $< $(TEST_LIBS)
+	$(Q)$(TEST_CC) $< $(TEST_LIBS) && mv $@.$$$$ $@
 
 $(FUZZ): $(OUT)/%: %.c tests/fuzz/replay.c $(OUT)/libcribox.a $(DEPS_LIB)
 	@echo '  TEST    $@'
 	@mkdir -p $(@D)
-	$(Q)$(TEST_CC) $< tests/fuzz/replay.c $(TEST_LIBS)
+	$(Q)$(TEST_CC) $< tests/fuzz/replay.c $(TEST_LIBS) && mv $@.$$$$ $@
 
 -include $(UNIT:=.d) $(FUZZ:=.d)
 endif

@@ -30,8 +30,8 @@ for path in files:
                            "(100 is the end)")
             start = None
 for m, n in modules.items():
-    if n > 16:
-        bad.append(f"lib/{m}: {n} .c files (a dozen is the aim, 16 the end)")
+    if n > (32 if m in ("base", "wire", "os") else 16):
+        bad.append(f"lib/{m}: {n} .c files (a dozen is the aim, 16 the end; 32 in a toolbox)")
 for b in bad:
     print("not ok size:", b)
 if not bad:
