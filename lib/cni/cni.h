@@ -33,6 +33,8 @@ struct cni_dirs {
 	 * 10.244.0.0/16 and a few others that no route of this host overlaps.
 	 */
 	const char *subnet;
+	/* True: no built-in network; without a configuration the network is not ready. */
+	bool no_builtin;
 	int64_t timeout_ns; /* of one plugin's run; 0: 60 seconds */
 };
 
