@@ -1,0 +1,321 @@
+/*
+ * oci: containers as the OCI runtime-spec (1.2) describes them: spec -> plan -> execute.
+ *
+ *	oci_spec_parse()	config.json to a struct oci_spec; every error names the field
+ *	oci_plan_new()		the list of operations as data; oci_plan_print() shows it
+ *	oci_start()		runs the plan up to the program's execve, or up to just before it
+ *	oci_exec()		one more process in a running container
+ *	oci_cgroup_*()		resources of a container's cgroup (the groups: os/cgroup.h)
+ *	oci_user_resolve()	"user[:group]" by an image's /etc/passwd and /etc/group
+ *
+ * What enters a container is a fork of the caller until it calls execve. So that nothing
+ * inside can write to our binary through /proc/PID/exe, the caller calls self_protect()
+ * (os/self.h) first thing in main(): it then runs from a read-only detached clone of the
+ * file. Besides, every process of ours is made non-dumpable before it can be seen from
+ * within the container: neither its fds nor its memory can be reached from there.
+ */
+#ifndef OCI_OCI_H
+#define OCI_OCI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "os/caps.h"
+#include "os/cgroup.h"
+
+#define OCI_VERSION "1.2.0" /* of the specification */
+
+/* --- spec --------------------------------------------------------------------------------- */
+
+struct oci_spec;
+
+/*
+ * Parses and checks a config.json of n bytes. All that *ret refers to lies in the arena.
+ * Unknown members are ignored (config.md, Extensibility); wrong types, unknown values and
+ * contradictions are ERR_INVALID with the field's name. Needs no privilege, reads no file.
+ */
+int oci_spec_parse(const void *json, size_t n, struct arena *a, struct oci_spec **ret,
+		   struct err *err);
+
+/* The types of namespaces, in the order in which they are joined. */
+enum oci_ns {
+	OCI_NS_USER,
+	OCI_NS_CGROUP,
+	OCI_NS_IPC,
+	OCI_NS_UTS,
+	OCI_NS_NET,
+	OCI_NS_PID,
+	OCI_NS_MNT,
+	OCI_NS_COUNT
+};
+
+/*
+ * A process as config.json's "process" has it. Callers may change what
+ * oci_spec_process() returns before oci_start(), and may copy it for oci_exec().
+ */
+struct oci_process {
+	char *const *args; /* NULL at the end */
+	char *const *env;  /* "KEY=value", NULL at the end */
+	const char *cwd;   /* absolute */
+	bool terminal;
+	unsigned short rows, cols; /* consoleSize; 0: not given */
+	uid_t uid;
+	gid_t gid;
+	const gid_t *groups; /* additional gids */
+	size_t ngroups;
+	bool has_umask;
+	mode_t umask;
+	bool has_caps; /* without: all capabilities are dropped */
+	struct caps
+		caps; /* as asked for; what we do not have is left out with a warning */
+	const struct oci_rlimit *rlimits;
+	size_t nrlimits;
+	bool no_new_privs;
+	bool has_oom;
+	int oom_score_adj;
+	const char *apparmor; /* profile name; NULL: none */
+	const char *selinux;  /* process label; NULL: none */
+};
+
+struct oci_rlimit {
+	int resource; /* RLIMIT_NOFILE... */
+	uint64_t soft, hard;
+};
+
+/* The spec's process; NULL if it has none. */
+struct oci_process *oci_spec_process(struct oci_spec *s);
+
+/*
+ * Parses a process object ("exec --process FILE"). Absent capabilities, rlimits and labels
+ * are taken from base (may be NULL). 0 or -1.
+ */
+int oci_process_parse(const void *json, size_t n, const struct oci_process *base,
+		      struct arena *a, struct oci_process **ret, struct err *err);
+
+/* Sets or replaces KEY=value in the process's environment. */
+void oci_process_setenv(struct oci_process *p, struct arena *a, const char *key,
+			const char *value);
+
+/* linux.seccomp: the built-in profile (RuntimeDefault) for the process's bounding set. */
+void oci_spec_seccomp_default(struct oci_spec *s, struct arena *a);
+
+/* linux.seccomp: a profile from a file's n bytes (Localhost). 0 or -1. */
+int oci_spec_seccomp_parse(struct oci_spec *s, const void *json, size_t n,
+			   struct arena *a, struct err *err);
+
+/*
+ * Adds a device of the host, or, if host_path is a directory, all devices below it, with a
+ * rule that allows access ("rwm"). Reads the host's file system: it may block. 0 or -1.
+ */
+int oci_spec_add_device(struct oci_spec *s, struct arena *a, const char *path,
+			const char *host_path, const char *access, struct err *err);
+
+/* Adds all devices below the host's /dev, terminals aside (a privileged container). 0 or -1. */
+int oci_spec_add_host_devices(struct oci_spec *s, struct arena *a, struct err *err);
+
+/* True if the container has a namespace of this type that is not the caller's. */
+bool oci_spec_has_ns(const struct oci_spec *s, enum oci_ns ns);
+
+/* Members that the command line shows. Never NULL but where said. */
+const char *oci_spec_version(const struct oci_spec *s);
+const char *oci_spec_root(const struct oci_spec *s);	     /* as written */
+const char *oci_spec_cgroups_path(const struct oci_spec *s); /* "" if absent */
+/* Annotation i, false past the last one. */
+bool oci_spec_annotation(const struct oci_spec *s, size_t i, const char **ret_key,
+			 const char **ret_value);
+
+/* The runtime-spec's example of a configuration ("spec"), as JSON. */
+void oci_spec_example(bool rootless, bool cgroup_v2, uid_t uid, gid_t gid,
+		      struct buf *out);
+
+/* --- plan --------------------------------------------------------------------------------- */
+
+struct oci_plan;
+
+/* What the plan depends on besides the spec. {0} is what oci_plan_print's tests use. */
+struct oci_plan_how {
+	bool cgroup_v1;	    /* the host has controllers of version 1 */
+	unsigned joined;    /* 1 << OCI_NS_x: given as an fd, whatever the spec says */
+	bool console;	    /* a terminal is there, or will be made */
+	const char *rootfs; /* where the spec's root is, for printing */
+};
+
+/* Never fails for a spec that oci_spec_parse accepted. The plan lies in the arena. */
+struct oci_plan *oci_plan_new(const struct oci_spec *s, const struct oci_plan_how *how,
+			      struct arena *a);
+
+/* One line per operation, in order; the same on every architecture. */
+void oci_plan_print(const struct oci_plan *p, struct buf *out);
+
+/* --- start -------------------------------------------------------------------------------- */
+
+/*
+ * A mount that the caller made: it takes the place of the spec's mount with this
+ * destination. fd is a detached mount (fsmount, open_tree with OPEN_TREE_CLONE) and is
+ * attached as it is, with the spec's attributes (ro, nosuid...) and propagation added.
+ * Borrowed; it can be used once.
+ */
+struct oci_mount_fd {
+	const char *destination;
+	int fd;
+};
+
+/* A container to start. All fds are borrowed. */
+struct oci_start {
+	const char *id;
+	struct oci_spec *spec;
+	/* relative root.path and mount sources are below it; NULL: the working directory */
+	const char *bundle;
+	int rootfs_fd; /* detached mount that becomes "/"; -1: the spec's root.path */
+	/* namespaces to join, -1: as the spec says (new, a path, or the caller's) */
+	int ns_fds[OCI_NS_COUNT];
+	const struct oci_mount_fd *mounts;
+	size_t nmounts;
+	int stdio[3]; /* -1: /dev/null */
+	/*
+	 * A terminal (process.terminal): either a slave of the caller's, which becomes 0, 1,
+	 * 2, the controlling terminal and /dev/console (stdio is not used then); or a unix
+	 * socket to which the master of a new one of the container's devpts is sent.
+	 * Both -1: none.
+	 */
+	int console, console_socket;
+	/*
+	 * The cgroup, made and limited by the caller before: its processes join it at
+	 * birth. NULL: the caller's.
+	 */
+	const struct cgroups *cgroups;
+	const char *cgroup;
+	int preserve_fds; /* fds 3 .. 3 + n - 1 stay open in the program */
+	/*
+	 * The new process becomes a child of the caller's parent (CLONE_PARENT). The caller
+	 * must be a process made for this one call: its own namespaces may be others
+	 * afterwards.
+	 */
+	bool for_parent;
+	int pdeathsig; /* signal when the parent dies; 0: none */
+	/*
+	 * -1: oci_start returns when the program runs. Otherwise it returns when all is
+	 * ready (the program was looked up); the program runs once a byte can be read from
+	 * this fd, and the process ends if its end comes first.
+	 */
+	int start_fd;
+};
+
+/* {.x = -1} for all fds. */
+void oci_start_init(struct oci_start *how);
+
+struct oci_started {
+	pid_t pid; /* in the caller's pid namespace */
+	int pidfd; /* owned by the caller */
+	/*
+	 * With start_fd: end of file once the program runs, or one struct err; owned by the
+	 * caller, who may close it early. Otherwise -1.
+	 */
+	int errfd;
+};
+
+/*
+ * Makes the container's init process. Bind mounts' sources are opened now, in the caller's
+ * mount namespace. On failure nothing is left but the caller's cgroup; *err says what
+ * failed inside, whole. Lines about what was clamped or left out (no CAP_SYS_RESOURCE, a
+ * capability that we lack) are appended to warnings (may be NULL), each ends in '\n'.
+ * ERR_NOT_FOUND, ERR_DENIED with "exec: ..." texts mean the program itself. 0 or -1.
+ */
+int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *warnings,
+	      struct err *err);
+
+/* Reads an errfd to its end. 0 if the program runs, -1 with its error. */
+int oci_started(int errfd, struct err *err);
+
+/* --- exec --------------------------------------------------------------------------------- */
+
+struct oci_exec {
+	int pidfd;		     /* of a process in the container: its init */
+	pid_t pid;		     /* the same */
+	const struct oci_spec *spec; /* of the container: seccomp, namespaces, devices */
+	const struct oci_process *process;
+	int stdio[3];		     /* -1: /dev/null */
+	int console, console_socket; /* as in struct oci_start */
+	const struct cgroups *cgroups;
+	const char *cgroup; /* to join; NULL: none */
+	int preserve_fds;
+	bool for_parent; /* as in struct oci_start */
+	int pdeathsig;
+	bool async; /* return at once: the outcome is read from errfd */
+	/*
+	 * The namespaces of the container's init may be the caller's own by chance; those
+	 * of ns_mask (1 << OCI_NS_x) are joined. 0: found out from /proc.
+	 */
+	unsigned ns_mask;
+	/* the compiled filter of oci_seccomp_compile; NULL: compiled now if spec has one */
+	const struct buf *seccomp;
+};
+
+void oci_exec_init(struct oci_exec *how);
+
+/* As oci_start. The process is a child of the caller (or of its parent). 0 or -1. */
+int oci_exec(const struct oci_exec *how, struct oci_started *ret, struct buf *warnings,
+	     struct err *err);
+
+/*
+ * The spec's seccomp filter as BPF (struct sock_filter[]), for struct oci_exec: compiling
+ * costs more than an exec. An empty result: the spec has none. 0 or -1.
+ */
+int oci_seccomp_compile(const struct oci_spec *s, struct buf *ret, struct err *err);
+
+/* --- resources ---------------------------------------------------------------------------- */
+
+/*
+ * Writes linux.resources to a group that exists (os/cgroup.h). What the kernel or the host
+ * has no controller for is ERR_INVALID with the controller's name if a limit was asked
+ * for. oci_start does not do this. 0 or -1.
+ */
+int oci_cgroup_apply(const struct cgroups *g, const char *path, const struct oci_spec *s,
+		     struct err *err);
+
+/*
+ * The same for a resources object alone ("update", CRI's UpdateContainerResources): only
+ * what it mentions is changed. 0 or -1.
+ */
+int oci_cgroup_update(const struct cgroups *g, const char *path, const void *json,
+		      size_t n, struct err *err);
+
+/* --- users -------------------------------------------------------------------------------- */
+
+/* Who a process shall be: runAsUser, runAsUserName, an image's USER. */
+struct oci_user_query {
+	/*
+	 * "user", "uid", "user:group", "uid:gid" (image-spec config.md, User); NULL or "":
+	 * root. Digits are a number and never looked up as a name.
+	 */
+	const char *user;
+	bool has_gid; /* overrides the primary group */
+	gid_t gid;
+	const gid_t *groups; /* supplemental groups of the request */
+	size_t ngroups;
+	bool strict; /* without the memberships of the image's /etc/group */
+};
+
+struct oci_user {
+	uid_t uid;
+	gid_t gid;
+	const gid_t *groups; /* the primary one first, none twice */
+	size_t ngroups;
+	const char *name; /* NULL: not in /etc/passwd */
+	const char *home; /* "/" if unknown */
+};
+
+/*
+ * Resolves a user by /etc/passwd and /etc/group below rootfs_fd (a directory; -1: no
+ * files). The files are an image's: regular ones of at most 1 MiB are read, anything else
+ * counts as an error. Unknown names are ERR_NOT_FOUND, numbers out of range ERR_INVALID.
+ */
+int oci_user_resolve(int rootfs_fd, const struct oci_user_query *q, struct arena *a,
+		     struct oci_user *ret, struct err *err);
+
+#endif
