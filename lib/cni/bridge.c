@@ -417,8 +417,16 @@ static int connect_pod(struct add *a, struct err *err)
 {
 	const struct cni_call *call = a->p->call;
 	struct rules_owner masq = {"masq", a->p->net, call->container_id, call->ifname};
+	struct rules_owner guard = masq;
 
-	if (ensure_bridge(a, err) < 0 || make_veth(a, err) < 0 || set_up_pod(a, err) < 0)
+	guard.kind = "guard";
+	if (ensure_bridge(a, err) < 0 || make_veth(a, err) < 0)
+		return -1;
+	/* before the pod's end is up */
+	if (a->br->guard && rules_add_guard(&guard, a->host.name, a->eth.mac, a->res->ips,
+					    a->res->nips, err) < 0)
+		return -1;
+	if (set_up_pod(a, err) < 0)
 		return -1;
 	if (a->br->masq && rules_add_masq(&masq, a->res->ips, a->res->nips, err) < 0)
 		return -1;
@@ -444,13 +452,26 @@ static int remove_unused(int rt, const struct bridge *br, struct err *err)
 	return r < 0 ? -1 : 0;
 }
 
+static int remove_rules(const struct cni_plugin_args *p, const struct bridge *br,
+			struct err *err)
+{
+	const struct cni_call *call = p->call;
+	const struct rules_owner o = {"masq", p->net, call->container_id, call->ifname};
+
+	if (!br->masq && !br->guard)
+		return 0;
+	return rules_del(&o, "guard", NULL, err);
+}
+
 /* What connect_pod has done before it failed. */
 static void undo_connect(struct add *a)
 {
 	struct err ignored;
 
-	if (a->made_veth)
+	if (a->made_veth) {
 		link_del(a->rt, a->host.index, &ignored);
+		remove_rules(a->p, a->br, &ignored);
+	}
 	remove_unused(a->rt, a->br, &ignored);
 }
 
@@ -520,7 +541,6 @@ static int disconnect(const struct cni_plugin_args *p, const struct bridge *br,
 		      struct err *err)
 {
 	const struct cni_call *call = p->call;
-	struct rules_owner masq = {"masq", p->net, call->container_id, call->ifname};
 	FD_AUTO rt = netlink_open(NETLINK_ROUTE, err);
 	FD_AUTO lock = -1;
 
@@ -530,7 +550,7 @@ static int disconnect(const struct cni_plugin_args *p, const struct bridge *br,
 	if (lock < 0 || remove_host_end(rt, call, err) < 0 ||
 	    remove_pod_end(call, err) < 0)
 		return err_wrap(err, "remove the pod's interface");
-	if (br->masq && rules_del(&masq, NULL, err) < 0)
+	if (remove_rules(p, br, err) < 0)
 		return -1;
 	return remove_unused(rt, br, err);
 }
@@ -572,7 +592,10 @@ static int gc(const struct cni_plugin_args *p, const struct bridge *br, struct e
 	struct rules_owner *valid;
 	size_t n = plugin_valid(p, &a, "masq", &valid);
 
-	return br->masq ? rules_gc("masq", p->net, valid, n, err) : 0;
+	if (br->masq && rules_gc("masq", p->net, valid, n, err) < 0)
+		return -1;
+	n = plugin_valid(p, &a, "guard", &valid);
+	return br->guard ? rules_gc("guard", p->net, valid, n, err) : 0;
 }
 
 int plugin_bridge(const struct cni_plugin_args *p, struct res *ret, struct err *err)

@@ -249,13 +249,21 @@ int link_sysctl(const char *name, const char *value, struct err *err);
 
 /* Whose rules: all are tagged with it. */
 struct rules_owner {
-	const char *kind; /* "masq" or "port" */
+	const char *kind; /* "masq", "port" or "guard" */
 	const char *net, *container_id, *ifname;
 };
 
 /* Masquerades what leaves the address's network from the address. */
 int rules_add_masq(const struct rules_owner *o, const struct res_ip *ips, size_t nips,
 		   struct err *err);
+
+/*
+ * Drops what comes from a bridge's port under another sender's MAC or IP address than the
+ * pod's, or as a router's advertisement (CVE-2020-10749, ARP spoofing).
+ */
+int rules_add_guard(const struct rules_owner *o, const char *veth,
+		    const uint8_t mac[RTNL_MAC], const struct res_ip *ips, size_t nips,
+		    struct err *err);
 
 struct rules_port {
 	uint8_t proto; /* IPPROTO_* */
@@ -271,10 +279,12 @@ int rules_add_ports(const struct rules_owner *o, const struct ip_net *pod,
 		    bool masq_all, struct err *err);
 
 /*
- * Removes an owner's rules; with the last rule of all owners the tables go. ret_ports (may be
- * NULL) tells how many rules for ports are left.
+ * Removes an owner's rules, and those of the same owner of another kind (NULL: none); with the
+ * last rule of all owners the tables go. ret_ports (may be NULL) tells how many rules for
+ * ports are left.
  */
-int rules_del(const struct rules_owner *o, size_t *ret_ports, struct err *err);
+int rules_del(const struct rules_owner *o, const char *and_kind, size_t *ret_ports,
+	      struct err *err);
 
 /* Removes the rules of a kind and network that belong to none of the n owners. */
 int rules_gc(const char *kind, const char *net, const struct rules_owner *valid, size_t n,

@@ -149,7 +149,7 @@ static int del(const struct cni_plugin_args *p, const struct res *prev, struct e
 	struct err ignored;
 	size_t left = 0;
 
-	if (rules_del(&owner, &left, err) < 0)
+	if (rules_del(&owner, NULL, &left, err) < 0)
 		return -1;
 	/* without ports there may be no table, whose rule guards what this opens */
 	if (pod && !left)

@@ -6,7 +6,11 @@
  *	output       the same, for connections from this host
  *	postrouting  per pod: masquerading
  *	localnet     nothing from outside reaches 127.0.0.0/8, route_localnet or not
- *	guard        (bridge) per pod: only its own addresses as a sender
+ *
+ * and in family bridge, where a map leads from a port to a chain of the port's name:
+ *
+ *	guard        iifname vmap @ports
+ *	vethX        nothing under another sender's address than the pod's
  *
  * A pod's rules carry a comment that names their owner, "KIND NETWORK CONTAINER INTERFACE".
  * Each change is one transaction of the kernel, so that there is nothing to repair after a
@@ -28,7 +32,7 @@
 #include "os/netlink.h"
 #include "wire/nft.h"
 
-static const char table[] = "cribox";
+static const char table[] = "cribox", port_map[] = "ports";
 static const enum nft_family families[] = {NFT_IP, NFT_IP6, NFT_BRIDGE};
 
 /* A generation that somebody else ends again and again; each try is a dump. */
@@ -84,7 +88,7 @@ static void base_chain(struct buf *b, enum nft_family f, const char *name,
 
 	nft_chain_add(b, &c);
 	/* only our own rules are in it: written anew, whatever has become of them */
-	if (!str_eq(name, "postrouting") && !str_eq(name, "guard"))
+	if (!str_eq(name, "postrouting"))
 		nft_chain_flush(b, f, table, name);
 }
 
@@ -131,14 +135,63 @@ static void skeleton(struct buf *b, enum nft_family f)
 	nft_rule_end(b, &r);
 }
 
-static int commit(struct buf *b, struct err *err)
+static void guard_skeleton(struct buf *b)
+{
+	struct nft_rule r;
+
+	nft_table_add(b, NFT_BRIDGE, table);
+	nft_vmap_add(b, NFT_BRIDGE, table, port_map);
+	base_chain(b, NFT_BRIDGE, "guard", "filter", HOOK_PREROUTING, PRI_BRIDGE_FILTER);
+	nft_rule_begin(b, &r, NFT_BRIDGE, table, "guard", NULL);
+	nft_jump_iifname(b, port_map);
+	nft_rule_end(b, &r);
+}
+
+/* Rules to add: rules() appends them to a batch, the same ones each time. */
+struct change {
+	void (*rules)(const struct change *c, struct buf *b);
+	bool v4, v6, bridge; /* families that they are in */
+	char tag[NFT_COMMENT + 1];
+	const struct res_ip *ips; /* of masq */
+	size_t n;
+	const struct ip_net *pod; /* of ports */
+	const struct rules_port *ports;
+	bool snat, masq_all;
+	const char *veth; /* of guard */
+	const uint8_t *mac;
+};
+
+static int commit_once(int nf, const struct change *c, bool first, struct err *err)
+{
+	BUF_AUTO b = {0};
+
+	nft_batch_begin(&b, 0);
+	if (first && c->v4)
+		skeleton(&b, NFT_IP);
+	if (first && c->v6)
+		skeleton(&b, NFT_IP6);
+	if (first && c->bridge)
+		guard_skeleton(&b);
+	c->rules(c, &b);
+	nft_batch_end(&b);
+	return netlink_call(nf, b.data, b.len, NULL, err);
+}
+
+/*
+ * Adds rules. The table is mostly there, and writing it anew each time would cost: closing
+ * the socket waits until the kernel is done with what a batch has replaced.
+ */
+static int commit(const struct change *c, struct err *err)
 {
 	FD_AUTO nf = netlink_open(NETLINK_NETFILTER, err);
+	int r;
 
-	nft_batch_end(b);
-	if (nf < 0 || netlink_call(nf, b->data, b->len, NULL, err) < 0)
+	if (nf < 0)
 		return err_wrap(err, "nf_tables");
-	return 0;
+	r = commit_once(nf, c, false, err);
+	if (r < 0 && err->sys == ENOENT)
+		r = commit_once(nf, c, true, err);
+	return r < 0 ? err_wrap(err, "nf_tables") : 0;
 }
 
 static enum nft_family family_of(const struct ip *ip)
@@ -166,26 +219,23 @@ static void masq_rule(struct buf *b, const struct ip_net *addr, const char *tag)
 	nft_rule_end(b, &r);
 }
 
+static void masq_rules(const struct change *c, struct buf *b)
+{
+	for (size_t i = 0; i < c->n; i++)
+		masq_rule(b, &c->ips[i].addr, c->tag);
+}
+
 int rules_add_masq(const struct rules_owner *o, const struct res_ip *ips, size_t nips,
 		   struct err *err)
 {
-	char tag[NFT_COMMENT + 1];
-	bool have[2] = {false};
-	BUF_AUTO b = {0};
+	struct change c = {.rules = masq_rules, .ips = ips, .n = nips};
 
-	if (!nips)
-		return 0;
-	make_tag(tag, o);
-	nft_batch_begin(&b, 0);
+	make_tag(c.tag, o);
 	for (size_t i = 0; i < nips; i++) {
-		const struct ip_net *addr = &ips[i].addr;
-
-		if (!have[addr->ip.v6])
-			skeleton(&b, family_of(&addr->ip));
-		have[addr->ip.v6] = true;
-		masq_rule(&b, addr, tag);
+		c.v4 = c.v4 || !ips[i].addr.ip.v6;
+		c.v6 = c.v6 || ips[i].addr.ip.v6;
 	}
-	return commit(&b, err);
+	return nips ? commit(&c, err) : 0;
 }
 
 /* host port -> pod, for connections to an address of this host (or only to one of them) */
@@ -226,30 +276,155 @@ static void hairpin_rule(struct buf *b, const struct ip *pod, const struct rules
 	nft_rule_end(b, &r);
 }
 
+static void port_rules(const struct change *c, struct buf *b)
+{
+	static const struct ip_net loopback4 = {{false, {127}}, 8};
+	const struct ip *pod = &c->pod->ip;
+
+	for (size_t i = 0; i < c->n; i++) {
+		const struct rules_port *p = &c->ports[i];
+
+		if (p->has_host_ip && p->host_ip.v6 != pod->v6)
+			continue;
+		dnat_rule(b, pod, p, c->tag);
+		if (c->snat && c->masq_all) {
+			hairpin_rule(b, pod, p, NULL, c->tag);
+		} else if (c->snat) {
+			hairpin_rule(b, pod, p, c->pod, c->tag);
+			if (!pod->v6)
+				hairpin_rule(b, pod, p, &loopback4, c->tag);
+		}
+	}
+}
+
 int rules_add_ports(const struct rules_owner *o, const struct ip_net *pod,
 		    const struct rules_port *ports, size_t nports, bool snat,
 		    bool masq_all, struct err *err)
 {
-	static const struct ip_net loopback4 = {{false, {127}}, 8};
-	char tag[NFT_COMMENT + 1];
-	BUF_AUTO b = {0};
+	struct change c = {.rules = port_rules,
+			   .v4 = !pod->ip.v6,
+			   .v6 = pod->ip.v6,
+			   .n = nports,
+			   .pod = pod,
+			   .ports = ports,
+			   .snat = snat,
+			   .masq_all = masq_all};
+	size_t mine = 0;
 
-	make_tag(tag, o);
-	nft_batch_begin(&b, 0);
-	skeleton(&b, family_of(&pod->ip));
-	for (size_t i = 0; i < nports; i++) {
-		if (ports[i].has_host_ip && ports[i].host_ip.v6 != pod->ip.v6)
-			continue;
-		dnat_rule(&b, &pod->ip, &ports[i], tag);
-		if (snat && masq_all) {
-			hairpin_rule(&b, &pod->ip, &ports[i], NULL, tag);
-		} else if (snat) {
-			hairpin_rule(&b, &pod->ip, &ports[i], pod, tag);
-			if (!pod->ip.v6)
-				hairpin_rule(&b, &pod->ip, &ports[i], &loopback4, tag);
-		}
+	make_tag(c.tag, o);
+	for (size_t i = 0; i < nports; i++)
+		mine += !ports[i].has_host_ip || ports[i].host_ip.v6 == pod->ip.v6;
+	return mine ? commit(&c, err) : 0;
+}
+
+/* A rule of a port's own chain: what the match holds for is dropped. */
+struct guard {
+	struct buf *b;
+	const struct change *c;
+	struct nft_rule r;
+};
+
+static void guard_begin(struct guard *g)
+{
+	nft_rule_begin(g->b, &g->r, NFT_BRIDGE, table, g->c->veth, g->c->tag);
+}
+
+static void guard_drop(struct guard *g)
+{
+	nft_drop(g->b);
+	nft_rule_end(g->b, &g->r);
+}
+
+/* Drops what does not have these bytes at the place, of an EtherType if that is not 0. */
+static void guard_unless(struct guard *g, uint16_t ethertype, enum nft_header header,
+			 unsigned offset, const void *data, size_t n)
+{
+	guard_begin(g);
+	if (ethertype)
+		nft_match_ethertype(g->b, ethertype);
+	nft_match_bytes(g->b, header, offset, true, data, n);
+	guard_drop(g);
+}
+
+static void guard4(struct guard *g, const struct ip *ip)
+{
+	/* ARP (RFC 826): sender's MAC at 8, sender's IP at 14; IPv4: source at 12 */
+	guard_unless(g, ETH_P_ARP, NFT_NETWORK, 8, g->c->mac, RTNL_MAC);
+	if (!ip) {
+		guard_begin(g);
+		nft_match_ethertype(g->b, ETH_P_IP);
+		guard_drop(g);
+		return;
 	}
-	return commit(&b, err);
+	guard_unless(g, ETH_P_ARP, NFT_NETWORK, 14, ip->b, 4);
+	guard_unless(g, ETH_P_IP, NFT_NETWORK, 12, ip->b, 4);
+}
+
+static void guard6(struct guard *g, const struct ip *ip)
+{
+	static const struct ip_net link_local = {{true, {0xfe, 0x80}}, 10};
+	static const struct ip_net unspecified = {{true, {0}}, 128};
+	static const uint8_t from_routers[] = {134, 137}; /* advertisement, redirect */
+	struct ip_net own;
+
+	if (!ip) {
+		guard_begin(g);
+		nft_match_ethertype(g->b, ETH_P_IPV6);
+		guard_drop(g);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(from_routers); i++) {
+		guard_begin(g);
+		nft_match_ethertype(g->b, ETH_P_IPV6);
+		nft_match_l4proto(g->b, IPPROTO_ICMPV6);
+		nft_match_bytes(g->b, NFT_TRANSPORT, 0, false, &from_routers[i], 1);
+		guard_drop(g);
+	}
+	own = host_net(ip);
+	guard_begin(g);
+	nft_match_ethertype(g->b, ETH_P_IPV6);
+	nft_match_net(g->b, true, true, &own);
+	nft_match_net(g->b, true, true, &link_local);
+	nft_match_net(g->b, true, true, &unspecified);
+	guard_drop(g);
+}
+
+static void guard_rules(const struct change *c, struct buf *b)
+{
+	struct nft_chain own = {
+		.family = NFT_BRIDGE, .table = table, .name = c->veth, .hook = -1};
+	struct guard g = {.b = b, .c = c};
+	const struct ip *v4 = NULL, *v6 = NULL;
+
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->ips[i].addr.ip.v6)
+			v6 = &c->ips[i].addr.ip;
+		else
+			v4 = &c->ips[i].addr.ip;
+	}
+	nft_chain_add(b, &own);
+	guard_unless(&g, 0, NFT_LINK, 6, c->mac, RTNL_MAC);
+	guard4(&g, v4);
+	guard6(&g, v6);
+	nft_vmap_put(b, NFT_BRIDGE, table, port_map, c->veth, c->veth);
+}
+
+int rules_add_guard(const struct rules_owner *o, const char *veth,
+		    const uint8_t mac[RTNL_MAC], const struct res_ip *ips, size_t nips,
+		    struct err *err)
+{
+	struct change c = {.rules = guard_rules,
+			   .bridge = true,
+			   .ips = ips,
+			   .n = nips,
+			   .veth = veth,
+			   .mac = mac};
+
+	make_tag(c.tag, o);
+	if (commit(&c, err) == 0)
+		return 0;
+	/* a kernel without nf_tables for bridges: the network works as others' do */
+	return err->sys == EOPNOTSUPP || err->sys == EAFNOSUPPORT ? 0 : -1;
 }
 
 /* --- removing -------------------------------------------------------------------------- */
@@ -257,7 +432,8 @@ int rules_add_ports(const struct rules_owner *o, const struct ip_net *pod,
 /* Which rules are to go; left counts the tagged ones that stay, by kind. */
 struct sweep {
 	bool (*goes)(const struct sweep *s, const char *tag);
-	const char *tag; /* of the one owner, or what the tags begin with */
+	const char *tag;     /* of the one owner, or what the tags begin with */
+	const char *and_tag; /* of the same owner's other kind; NULL: none */
 	const struct rules_owner *valid;
 	size_t nvalid;
 	bool dry; /* only counted */
@@ -266,7 +442,7 @@ struct sweep {
 
 static bool is_owners(const struct sweep *s, const char *tag)
 {
-	return str_eq(tag, s->tag);
+	return str_eq(tag, s->tag) || (s->and_tag && str_eq(tag, s->and_tag));
 }
 
 static bool is_invalid(const struct sweep *s, const char *tag)
@@ -299,11 +475,28 @@ static int generation(int nf, uint32_t *ret, struct err *err)
 	return err_set(err, ERR_INTERNAL, "no generation");
 }
 
+/* Removes one rule; of a port's own chain all that it was for. */
+static void remove_rule(struct buf *batch, enum nft_family f,
+			const struct nft_rule_info *r, char last[NFT_COMMENT + 1])
+{
+	if (f != NFT_BRIDGE) {
+		nft_rule_del(batch, f, table, r->chain, r->handle);
+		return;
+	}
+	if (str_eq(last, r->chain))
+		return;
+	str_copy(last, NFT_COMMENT + 1, r->chain);
+	nft_vmap_del(batch, f, table, port_map, r->chain);
+	nft_chain_flush(batch, f, table, r->chain);
+	nft_chain_del(batch, f, table, r->chain);
+}
+
 /* The batch that removes what goes. True if there is something to do. */
 static bool plan(const struct nl_view *rules, enum nft_family f, uint32_t gen,
 		 struct sweep *s, struct buf *batch)
 {
 	struct nl_view v = *rules;
+	char last[NFT_COMMENT + 1] = "";
 	struct nft_rule_info r;
 	bool exists = false;
 	struct nl_msg m;
@@ -317,7 +510,7 @@ static bool plan(const struct nl_view *rules, enum nft_family f, uint32_t gen,
 		if (!is_tag(r.comment))
 			continue;
 		if (s->goes(s, r.comment)) {
-			nft_rule_del(batch, f, table, r.chain, r.handle);
+			remove_rule(batch, f, &r, last);
 			s->gone++;
 		} else {
 			s->left++;
@@ -380,12 +573,19 @@ static int sweep(struct sweep *s, struct err *err)
 	return 0;
 }
 
-int rules_del(const struct rules_owner *o, size_t *ret_ports, struct err *err)
+int rules_del(const struct rules_owner *o, const char *and_kind, size_t *ret_ports,
+	      struct err *err)
 {
-	char tag[NFT_COMMENT + 1];
+	char tag[NFT_COMMENT + 1], other[NFT_COMMENT + 1];
+	struct rules_owner same = *o;
 	struct sweep s = {.goes = is_owners, .tag = tag};
 
 	make_tag(tag, o);
+	if (and_kind) {
+		same.kind = and_kind;
+		make_tag(other, &same);
+		s.and_tag = other;
+	}
 	if (sweep(&s, err) < 0)
 		return -1;
 	if (ret_ports)

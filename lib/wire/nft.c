@@ -16,6 +16,9 @@ enum { UDATA_COMMENT = 0 };
 
 enum { IFNAME_SIZE = 16 };
 
+/* nft(8)'s number for the type of interface names, by which it shows a map's keys. */
+enum { TYPE_IFNAME = 41 };
+
 /* Begins a message of the nf_tables subsystem, or of nfnetlink itself (subsys NONE). */
 static size_t begin(struct buf *b, unsigned subsys, unsigned type, uint16_t flags,
 		    uint8_t family, uint16_t res_id)
@@ -112,6 +115,15 @@ void nft_chain_flush(struct buf *b, enum nft_family f, const char *table,
 
 	nl_attr_str(b, NFTA_RULE_TABLE, table);
 	nl_attr_str(b, NFTA_RULE_CHAIN, chain);
+	nl_end(b, at);
+}
+
+void nft_chain_del(struct buf *b, enum nft_family f, const char *table, const char *chain)
+{
+	size_t at = change(b, NFT_MSG_DELCHAIN, 0, f);
+
+	nl_attr_str(b, NFTA_CHAIN_TABLE, table);
+	nl_attr_str(b, NFTA_CHAIN_NAME, chain);
 	nl_end(b, at);
 }
 
@@ -273,19 +285,23 @@ static void immediate(struct buf *b, uint32_t reg, const void *data, size_t n)
 	expr_end(b, e);
 }
 
-static void verdict(struct buf *b, int code, const char *chain)
+static void verdict_data(struct buf *b, uint16_t attr, int code, const char *chain)
 {
-	struct expr e = expr_begin(b, "immediate");
-	size_t data, v;
+	size_t data = nl_nest(b, attr), v = nl_nest(b, NFTA_DATA_VERDICT);
 
-	nl_attr_be32(b, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
-	data = nl_nest(b, NFTA_IMMEDIATE_DATA);
-	v = nl_nest(b, NFTA_DATA_VERDICT);
 	nl_attr_be32(b, NFTA_VERDICT_CODE, (uint32_t)code);
 	if (chain)
 		nl_attr_str(b, NFTA_VERDICT_CHAIN, chain);
 	nl_nest_end(b, v);
 	nl_nest_end(b, data);
+}
+
+static void verdict(struct buf *b, int code, const char *chain)
+{
+	struct expr e = expr_begin(b, "immediate");
+
+	nl_attr_be32(b, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
+	verdict_data(b, NFTA_IMMEDIATE_DATA, code, chain);
 	expr_end(b, e);
 }
 
@@ -376,11 +392,23 @@ void nft_match_ethertype(struct buf *b, uint16_t type)
 	cmp(b, false, be, sizeof(be));
 }
 
-void nft_match_bytes(struct buf *b, unsigned base, unsigned offset, bool not,
+void nft_match_bytes(struct buf *b, enum nft_header base, unsigned offset, bool not,
 		     const void *data, size_t n)
 {
 	payload(b, base, offset, n);
 	cmp(b, not, data, n);
+}
+
+void nft_jump_iifname(struct buf *b, const char *map)
+{
+	struct expr e;
+
+	meta(b, NFT_META_IIFNAME);
+	e = expr_begin(b, "lookup");
+	nl_attr_str(b, NFTA_LOOKUP_SET, map);
+	nl_attr_be32(b, NFTA_LOOKUP_SREG, NFT_REG_1);
+	nl_attr_be32(b, NFTA_LOOKUP_DREG, NFT_REG_VERDICT);
+	expr_end(b, e);
 }
 
 void nft_jump(struct buf *b, const char *chain)
@@ -417,4 +445,56 @@ void nft_dnat(struct buf *b, const struct ip *to, uint16_t port)
 void nft_masquerade(struct buf *b)
 {
 	expr_end(b, expr_begin(b, "masq"));
+}
+
+/* --- maps ------------------------------------------------------------------------------ */
+
+void nft_vmap_add(struct buf *b, enum nft_family f, const char *table, const char *map)
+{
+	size_t at = change(b, NFT_MSG_NEWSET, NLM_F_CREATE, f);
+	/* for nft(8): type 0, length 4, the keys are in the machine's byte order (1) */
+	uint8_t order[6] = {0, 4};
+	uint32_t host_order = 1;
+
+	nl_attr_str(b, NFTA_SET_TABLE, table);
+	nl_attr_str(b, NFTA_SET_NAME, map);
+	nl_attr_be32(b, NFTA_SET_FLAGS, NFT_SET_MAP);
+	nl_attr_be32(b, NFTA_SET_KEY_TYPE, TYPE_IFNAME);
+	nl_attr_be32(b, NFTA_SET_KEY_LEN, IFNAME_SIZE);
+	nl_attr_be32(b, NFTA_SET_DATA_TYPE, NFT_DATA_VERDICT);
+	nl_attr_be32(b, NFTA_SET_ID, 1); /* wanted, but the name is what we refer by */
+	memcpy(order + 2, &host_order, sizeof(host_order));
+	nl_attr(b, NFTA_SET_USERDATA, order, sizeof(order));
+	nl_end(b, at);
+}
+
+static void element(struct buf *b, unsigned type, enum nft_family f, const char *table,
+		    const char *map, const char *ifname, const char *chain)
+{
+	size_t at = change(b, type, chain ? NLM_F_CREATE : 0, f), list, elem;
+	char key[IFNAME_SIZE] = "";
+
+	str_copy(key, sizeof(key), ifname);
+	nl_attr_str(b, NFTA_SET_ELEM_LIST_TABLE, table);
+	nl_attr_str(b, NFTA_SET_ELEM_LIST_SET, map);
+	list = nl_nest(b, NFTA_SET_ELEM_LIST_ELEMENTS);
+	elem = nl_nest(b, NFTA_LIST_ELEM);
+	value(b, NFTA_SET_ELEM_KEY, key, sizeof(key));
+	if (chain)
+		verdict_data(b, NFTA_SET_ELEM_DATA, NFT_JUMP, chain);
+	nl_nest_end(b, elem);
+	nl_nest_end(b, list);
+	nl_end(b, at);
+}
+
+void nft_vmap_put(struct buf *b, enum nft_family f, const char *table, const char *map,
+		  const char *ifname, const char *chain)
+{
+	element(b, NFT_MSG_NEWSETELEM, f, table, map, ifname, chain);
+}
+
+void nft_vmap_del(struct buf *b, enum nft_family f, const char *table, const char *map,
+		  const char *ifname)
+{
+	element(b, NFT_MSG_DELSETELEM, f, table, map, ifname, NULL);
 }

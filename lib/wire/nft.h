@@ -56,6 +56,17 @@ void nft_chain_add(struct buf *b, const struct nft_chain *c);
 void nft_chain_flush(struct buf *b, enum nft_family f, const char *table,
 		     const char *chain);
 
+/* Removes a chain that has no rules and is not jumped to. */
+void nft_chain_del(struct buf *b, enum nft_family f, const char *table,
+		   const char *chain);
+
+/* A map from an interface's name to a jump. Putting what is there already is success. */
+void nft_vmap_add(struct buf *b, enum nft_family f, const char *table, const char *map);
+void nft_vmap_put(struct buf *b, enum nft_family f, const char *table, const char *map,
+		  const char *ifname, const char *chain);
+void nft_vmap_del(struct buf *b, enum nft_family f, const char *table, const char *map,
+		  const char *ifname);
+
 struct nft_rule {
 	size_t msg, exprs; /* private */
 };
@@ -95,10 +106,13 @@ void nft_match_dnat(struct buf *b);
 void nft_match_orig_dport(struct buf *b, uint16_t port);
 /* Ethernet protocol (in the bridge family) is the EtherType. */
 void nft_match_ethertype(struct buf *b, uint16_t type);
-/* n bytes at an offset in the link layer's (0), network's (1) or transport's (2) header. */
-void nft_match_bytes(struct buf *b, unsigned base, unsigned offset, bool not,
+/* n bytes at an offset in a header. */
+enum nft_header { NFT_LINK, NFT_NETWORK, NFT_TRANSPORT };
+void nft_match_bytes(struct buf *b, enum nft_header base, unsigned offset, bool not,
 		     const void *data, size_t n);
 
+/* Jumps to where the map sends the input interface. */
+void nft_jump_iifname(struct buf *b, const char *map);
 void nft_jump(struct buf *b, const char *chain);
 void nft_return(struct buf *b);
 void nft_drop(struct buf *b);
