@@ -1,0 +1,312 @@
+#include "os/mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+#include "os/fd.h"
+#include "os/sock.h"
+
+#ifndef AT_RECURSIVE
+#define AT_RECURSIVE 0x8000
+#endif
+
+enum { MAX_LAYERS = 500 /* of overlayfs */ };
+
+/* struct mount_attr, which older headers lack. */
+struct attr {
+	uint64_t attr_set, attr_clr, propagation, userns_fd;
+};
+
+int mount_clone(int dirfd, const char *path, bool recursive, struct err *err)
+{
+	unsigned flags =
+		OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
+	long fd =
+		syscall(SYS_open_tree, dirfd, path, flags | (*path ? 0 : AT_EMPTY_PATH));
+
+	if (fd < 0)
+		return err_sys(err, errno, "clone mount %s", path);
+	return (int)fd;
+}
+
+static int setattr(int fd, bool recursive, const struct attr *a)
+{
+	return (int)syscall(SYS_mount_setattr, fd, "",
+			    AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), a,
+			    sizeof(*a));
+}
+
+int mount_set(int mount_fd, bool recursive, uint64_t set, uint64_t clear,
+	      uint64_t propagation, struct err *err)
+{
+	struct attr a = {.attr_set = set, .attr_clr = clear, .propagation = propagation};
+
+	if (setattr(mount_fd, recursive, &a) < 0)
+		return err_sys(err, errno, "set %smount attributes",
+			       recursive ? "recursive " : "");
+	return 0;
+}
+
+int mount_idmap(int mount_fd, bool recursive, int userns_fd, struct err *err)
+{
+	struct attr a = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns_fd};
+
+	if (setattr(mount_fd, recursive, &a) == 0)
+		return 0;
+	if (errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS)
+		return err_set(err, ERR_UNIMPLEMENTED,
+			       "this kernel or file system has no idmapped mounts");
+	return err_sys(err, errno, "map the ids of a mount");
+}
+
+int mount_attach(int mount_fd, int target_fd, struct err *err)
+{
+	if (syscall(SYS_move_mount, mount_fd, "", target_fd, "",
+		    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return err_sys(err, errno, "attach mount");
+	return 0;
+}
+
+static int config(int fs, unsigned cmd, const char *key, const char *value)
+{
+	return (int)syscall(SYS_fsconfig, fs, cmd, key, value, 0);
+}
+
+/* An error of a file system context, with what the kernel logged in it. Returns -1. */
+static int fail(int fs, int sys, struct err *err, const char *type, const char *what)
+{
+	char line[256];
+	ssize_t n = read(fs, line, sizeof(line) - 1);
+
+	err_sys(err, sys, "mount %s: %s", type, what);
+	/* "e overlay: text" */
+	if (n > 2) {
+		line[n] = 0;
+		if (line[n - 1] == '\n')
+			line[n - 1] = 0;
+		err_wrap(err, "%s", line + 2);
+	}
+	return -1;
+}
+
+/* One "key" or "key=value". */
+static int set_option(int fs, const char *type, char *option, struct err *err)
+{
+	char *eq = strchr(option, '=');
+
+	if (eq)
+		*eq++ = 0;
+	if (config(fs, eq ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, option, eq) < 0) {
+		STR_AUTO what = xasprintf("option %s%s%.64s", option, eq ? "=" : "",
+					  str_or_empty(eq));
+
+		return fail(fs, errno, err, type, what);
+	}
+	return 0;
+}
+
+int mount_new(const char *type, const char *source, const char *options, uint64_t attrs,
+	      struct err *err)
+{
+	FD_AUTO fs = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
+	STR_AUTO copy = xstrdup(str_or_empty(options));
+	char *at = copy, *option;
+	long fd;
+
+	if (fs < 0)
+		return err_sys(err, errno, "mount %s", type);
+	if (source && config(fs, FSCONFIG_SET_STRING, "source", source) < 0)
+		return fail(fs, errno, err, type, "source");
+	while ((option = strsep(&at, ",")))
+		if (*option && set_option(fs, type, option, err) < 0)
+			return -1;
+	if (config(fs, FSCONFIG_CMD_CREATE, NULL, NULL) < 0)
+		return fail(fs, errno, err, type, "create");
+	fd = syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, (unsigned)attrs);
+	if (fd < 0)
+		return fail(fs, errno, err, type, "fsmount");
+	return (int)fd;
+}
+
+/* --- overlay ------------------------------------------------------------------------------ */
+
+/* Clones of the lower directories, idmapped if asked for. fds[n] are owned by the caller. */
+static int clone_layers(const struct mount_overlay *o, int *fds, struct err *err)
+{
+	for (size_t i = 0; i < o->nlower; i++) {
+		fds[i] = mount_clone(o->lower[i], "", false, err);
+		if (fds[i] < 0 || (o->userns_fd >= 0 &&
+				   mount_idmap(fds[i], false, o->userns_fd, err) < 0))
+			return err_wrap(err, "layer %zu", i);
+	}
+	return 0;
+}
+
+static int set_path(int fs, const char *key, int fd, const char *below, struct err *err)
+{
+	STR_AUTO path = xasprintf("/proc/self/fd/%d%s%s", fd, below ? "/" : "",
+				  str_or_empty(below));
+
+	if (config(fs, FSCONFIG_SET_STRING, key, path) < 0)
+		return fail(fs, errno, err, "overlay", key);
+	return 0;
+}
+
+/* The way of Linux 6.7: layers one by one. -1 with ERR_INVALID where it is not known. */
+static int overlay_new(const struct mount_overlay *o, const int *layers, struct err *err)
+{
+	FD_AUTO fs = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
+	long fd;
+
+	if (fs < 0)
+		return err_sys(err, errno, "mount overlay");
+	for (size_t i = 0; i < o->nlower; i++)
+		if (set_path(fs, "lowerdir+", layers[i], NULL, err) < 0)
+			return -1;
+	if (o->rw_fd >= 0 && (set_path(fs, "upperdir", o->rw_fd, o->upper, err) < 0 ||
+			      set_path(fs, "workdir", o->rw_fd, o->work, err) < 0))
+		return -1;
+	if (o->rw_fd >= 0 && o->is_volatile &&
+	    config(fs, FSCONFIG_SET_FLAG, "volatile", NULL) < 0 && errno != EINVAL)
+		return fail(fs, errno, err, "overlay", "volatile");
+	if (config(fs, FSCONFIG_CMD_CREATE, NULL, NULL) < 0)
+		return fail(fs, errno, err, "overlay", "create");
+	fd = syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
+		     o->rw_fd < 0 ? MOUNT_ATTR_RDONLY : 0);
+	if (fd < 0)
+		return fail(fs, errno, err, "overlay", "fsmount");
+	return (int)fd;
+}
+
+static int attach_at(int mount_fd, int dirfd, const char *name, struct err *err)
+{
+	FD_AUTO target = -1;
+
+	if (mkdirat(dirfd, name, 0700) < 0)
+		return err_sys(err, errno, "make directory %s", name);
+	target = openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (target < 0)
+		return err_sys(err, errno, "open %s", name);
+	return mount_attach(mount_fd, target, err);
+}
+
+/*
+ * In the child, in a mount namespace of its own: layers below a tmpfs, under names of a
+ * few bytes, so that mount(2)'s page of options holds them all.
+ */
+static int overlay_old(const struct mount_overlay *o, const int *layers, int rw,
+		       struct err *err)
+{
+	FD_AUTO top = mount_new("tmpfs", "tmpfs", "mode=700", 0, err);
+	FD_AUTO root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	BUF_AUTO data = {0};
+
+	if (top < 0 || mount_attach(top, root, err) < 0)
+		return -1;
+	if (fchdir(top) < 0)
+		return err_sys(err, errno, "chdir");
+	buf_add_str(&data, "lowerdir=");
+	for (size_t i = 0; i < o->nlower; i++) {
+		char name[24];
+
+		snprintf(name, sizeof(name), "%zu", i);
+		if (attach_at(layers[i], top, name, err) < 0)
+			return err_wrap(err, "layer %zu", i);
+		buf_add_fmt(&data, "%s%s", i ? ":" : "", name);
+	}
+	if (rw >= 0) {
+		if (attach_at(rw, top, "u", err) < 0)
+			return -1;
+		buf_add_fmt(&data, ",upperdir=u/%s,workdir=u/%s%s", o->upper, o->work,
+			    o->is_volatile ? ",volatile" : "");
+	}
+	if (mkdirat(top, "m", 0700) < 0)
+		return err_sys(err, errno, "make directory m");
+	if (syscall(SYS_mount, "overlay", "m", "overlay", rw < 0 ? MS_RDONLY : 0,
+		    buf_str(&data)) < 0)
+		return err_sys(err, errno, "mount overlay");
+	return mount_clone(top, "m", false, err);
+}
+
+struct reply {
+	struct err err;
+};
+
+/* Makes the overlay in a child; its fd comes back over a socket. */
+static int overlay_in_child(const struct mount_overlay *o, const int *layers,
+			    struct err *err)
+{
+	FD_AUTO rw = o->rw_fd < 0 ? -1 : mount_clone(o->rw_fd, "", false, err);
+	struct reply reply = {.err = {0}};
+	int pair[2], fd = -1;
+	size_t nfds = 1;
+	ssize_t got;
+	pid_t pid;
+
+	if ((o->rw_fd >= 0 && rw < 0) || sock_pair(pair, err) < 0)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		struct attr priv = {.propagation = MS_PRIVATE};
+
+		if (unshare(CLONE_NEWNS) < 0 ||
+		    syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &priv,
+			    sizeof(priv)) < 0)
+			err_sys(&reply.err, errno, "new mount namespace");
+		else
+			fd = overlay_old(o, layers, rw, &reply.err);
+		sock_send_fds(pair[1], &reply, sizeof(reply), &fd, fd >= 0);
+		_exit(0);
+	}
+	close(pair[1]);
+	if (pid < 0) {
+		close(pair[0]);
+		return err_sys(err, errno, "fork");
+	}
+	got = sock_recv_fds(pair[0], &reply, sizeof(reply), &fd, &nfds);
+	close(pair[0]);
+	waitpid(pid, NULL, 0);
+	if (got != (ssize_t)sizeof(reply))
+		return err_set(err, ERR_INTERNAL, "mount overlay: the helper died");
+	if (reply.err.code != ERR_NONE || nfds != 1) {
+		*err = reply.err;
+		return -1;
+	}
+	return fd;
+}
+
+int mount_overlay(const struct mount_overlay *o, struct err *err)
+{
+	int *clones = NULL, fd = -1;
+
+	if (o->nlower == 0 || o->nlower > MAX_LAYERS)
+		return err_set(err, ERR_INVALID, "overlay of %zu layers (1 to %d)",
+			       o->nlower, MAX_LAYERS);
+	if (o->userns_fd < 0) {
+		fd = overlay_new(o, o->lower, err);
+		if (fd >= 0 || err->sys != EINVAL)
+			return fd;
+	}
+	clones = xmalloc(o->nlower * sizeof(*clones));
+	memset(clones, -1, o->nlower * sizeof(*clones));
+	/* before 6.15, layers that are detached mounts are refused: the child attaches them */
+	if (clone_layers(o, clones, err) == 0 &&
+	    (o->userns_fd < 0 || (fd = overlay_new(o, clones, err)) < 0))
+		fd = overlay_in_child(o, clones, err);
+	for (size_t i = 0; i < o->nlower; i++)
+		fd_close(&clones[i]);
+	free(clones);
+	return fd;
+}
