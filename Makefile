@@ -69,7 +69,7 @@ if-changed = @mkdir -p $(@D); text=$(call quote,$(subst $(CURDIR),.,$(1))); \
 quote = '$(subst ','\'',$(1))'
 
 $(OUT)/ours.flags: FORCE
-	$(call if-changed,$(CC) $(CFLAGS))
+	$(call if-changed,$(CC) $(CFLAGS) $(VERSION))
 
 # Every output is written beside its name and then renamed: several makes may share a tree.
 DEP = -MMD -MP -MF $(@:.o=.d) -MT $@

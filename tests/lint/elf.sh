@@ -37,4 +37,15 @@ for f in build/x86_64/cribox build/arm64/cribox build/ppc64le/cribox build/s390x
 		echo "skip elf $arch: not built"
 	fi
 done
+
+# The segment that readelf calls RELRO is sealed when the program runs, too.
+native=build/$(uname -m | sed s/aarch64/arm64/)/cribox
+if ! trace=$(strace -e trace=mprotect "$native" --version 2>&1); then
+	echo "skip elf relro at run time: no strace of $native here"
+elif echo "$trace" | grep -q 'PROT_READ) *= 0'; then
+	echo "ok elf relro at run time"
+else
+	echo "not ok elf relro at run time: no mprotect to read-only"
+	bad=1
+fi
 exit $bad
