@@ -81,8 +81,8 @@ class Layer:
     def symlink(self, name, target):
         return self.entry(name, tarfile.SYMTYPE, mode=0o777, link=target)
 
-    def hardlink(self, name, target):
-        return self.entry(name, tarfile.LNKTYPE, link=target)
+    def hardlink(self, name, target, mode=0o755):
+        return self.entry(name, tarfile.LNKTYPE, mode=mode, link=target)
 
     def whiteout(self, name):
         head, tail = os.path.split(name)
@@ -130,11 +130,17 @@ class Image:
             "config": layout.blob(to_json(config), types["config"]),
             "layers": layers,
         }
+        self._document = manifest
         descriptor = layout.blob(to_json(manifest), types["manifest"])
         platform = {"architecture": arch, "os": os_name}
         if variant:
             platform["variant"] = variant
         return dict(descriptor, platform=platform)
+
+    def manifest_document(self, layout, arch):
+        """Puts the blobs into the layout; returns the manifest, for an image without index."""
+        self.manifest(layout, arch)
+        return self._document
 
 
 def index(descriptors, flavor="oci"):
