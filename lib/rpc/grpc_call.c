@@ -438,6 +438,14 @@ static bool queue(struct grpc_call *call, const void *msg, size_t len)
 {
 	if (!call->stream || call->cancelled || call->eof)
 		return false;
+	if (len > GRPC_MAX_MESSAGE) {
+		answer(call, ERR_EXHAUSTED, "response of more than 16 MiB");
+		return false;
+	}
+	if (call->server->queued > MAX_QUEUED) {
+		answer(call, ERR_EXHAUSTED, "too many bytes are in flight");
+		return false;
+	}
 	if (call->out_sent > SEND_HIGH) {
 		buf_shift(&call->out, call->out_sent);
 		call->out_sent = 0;
@@ -451,21 +459,13 @@ static bool queue(struct grpc_call *call, const void *msg, size_t len)
 
 void grpc_reply(struct grpc_call *call, const void *msg, size_t len)
 {
-	if (len > GRPC_MAX_MESSAGE) {
-		answer(call, ERR_EXHAUSTED, "response of more than 16 MiB");
-	} else {
-		queue(call, msg, len);
+	if (queue(call, msg, len))
 		answer(call, ERR_NONE, "");
-	}
 	release(call);
 }
 
 bool grpc_send(struct grpc_call *call, const void *msg, size_t len)
 {
-	if (len > GRPC_MAX_MESSAGE) {
-		answer(call, ERR_EXHAUSTED, "response of more than 16 MiB");
-		return false;
-	}
 	if (!queue(call, msg, len))
 		return false;
 	push(call);
