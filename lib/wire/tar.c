@@ -270,6 +270,7 @@ static size_t padding(uint64_t n)
 /* The entry is known: announces it. */
 static int announce(struct tar *t)
 {
+	t->e.stored = t->left;
 	t->state = t->left || t->pad ? TAR_IN_DATA : TAR_AT_HEADER;
 	return TAR_ENTRY;
 }
@@ -452,6 +453,7 @@ static int data(struct tar *t, const uint8_t **in, size_t *n, struct tar_data *r
 	}
 	ret->n = stored(t, max, in, n, &ret->p);
 	t->map_used += ret->n;
+	ret->last = !t->left;
 	if (!t->left && !t->pad)
 		t->state = TAR_AT_HEADER;
 	return ret->n ? TAR_DATA : TAR_MORE;

@@ -49,8 +49,9 @@ struct tar_entry {
 	char *link;    /* of hard and symbolic links, not empty; else "" */
 	uint32_t mode; /* the lower 12 bits */
 	uint32_t uid, gid;
-	uint64_t size; /* of the file's contents, holes included */
-	bool sparse;   /* there are holes: TAR_DATA comes with gaps between offsets */
+	uint64_t size;	 /* of the file's contents, holes included */
+	uint64_t stored; /* bytes of them that come as TAR_DATA; 0: none will */
+	bool sparse;	 /* there are holes: TAR_DATA comes with gaps between offsets */
 	struct tar_time mtime, atime;
 	bool has_atime;
 	uint32_t dev_major, dev_minor;
@@ -75,6 +76,7 @@ struct tar_data {
 	const uint8_t *p;
 	size_t n;
 	uint64_t at; /* offset in the file */
+	bool last;   /* nothing more is stored for this file */
 };
 
 /*

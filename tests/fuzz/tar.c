@@ -41,7 +41,7 @@ static uint32_t read_all(const uint8_t *data, size_t size, size_t step, int *ret
 {
 	struct tar *t = tar_new();
 	uint32_t sum = 0;
-	uint64_t at = 0, top = 0;
+	uint64_t at = 0, top = 0, left = 0;
 	struct err err;
 	int r = TAR_MORE;
 
@@ -55,9 +55,12 @@ static uint32_t read_all(const uint8_t *data, size_t size, size_t step, int *ret
 				sum = entry_sum(sum, tar_entry(t));
 				top = tar_entry(t)->size;
 				at = 0;
+				left = tar_entry(t)->stored;
 			} else if (r == TAR_DATA) {
 				want(d.n && d.at >= at && d.at + d.n <= top);
 				at = d.at + d.n;
+				left -= d.n;
+				want(d.last == !left);
 				sum = num_crc32c(sum, d.p, d.n);
 			} else if (!n) {
 				break;
