@@ -426,11 +426,18 @@ yyjson_mut_val *print_status(yyjson_mut_doc *d, yyjson_mut_val *status, yyjson_v
 {
 	yyjson_mut_val *obj = yyjson_mut_obj(d);
 	yyjson_val **keys = sorted_keys(info);
+	bool added = false;
 	int r = 0;
 
-	yyjson_mut_obj_add_val(d, obj, "status", status);
-	for (size_t i = 0; keys[i] && r == 0; i++)
+	for (size_t i = 0; keys[i] && r == 0; i++) {
+		if (!added && strcmp(yyjson_get_str(keys[i]), "status") >= 0) {
+			yyjson_mut_obj_add_val(d, obj, "status", status);
+			added = true;
+		}
 		r = add_info(d, obj, keys[i], err);
+	}
+	if (!added)
+		yyjson_mut_obj_add_val(d, obj, "status", status);
 	free(keys);
 	return r < 0 ? NULL : obj;
 }

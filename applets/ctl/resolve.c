@@ -104,9 +104,12 @@ static yyjson_doc *read_file(const char *path, struct err *err)
 	return doc;
 }
 
-static const char *or_unset(const char *s)
+/* Text, or what becomes text: YAML has its own mind about names like 1 and no. */
+static bool is_set(yyjson_val *obj, const char *key)
 {
-	return str_empty(s) ? NULL : s;
+	yyjson_val *v = json_get(obj, key);
+
+	return yyjson_is_num(v) || yyjson_is_bool(v) || !str_empty(json_str(obj, key));
 }
 
 yyjson_doc *ctl_read_container(struct ctl *c, const char *path, struct err *err)
@@ -117,9 +120,9 @@ yyjson_doc *ctl_read_container(struct ctl *c, const char *path, struct err *err)
 	(void)c;
 	if (!doc)
 		return NULL;
-	if (!or_unset(json_str(json_obj(root, "metadata"), "name")))
+	if (!is_set(json_obj(root, "metadata"), "name"))
 		err_set(err, ERR_INVALID, "%s: metadata.name is not set", path);
-	else if (!or_unset(json_str(json_obj(root, "image"), "image")))
+	else if (!is_set(json_obj(root, "image"), "image"))
 		err_set(err, ERR_INVALID, "%s: image.image is not set", path);
 	else
 		return doc;
@@ -167,13 +170,13 @@ yyjson_doc *ctl_read_pod(struct ctl *c, const char *path, struct err *err)
 	(void)c;
 	if (!doc)
 		return NULL;
-	if (!or_unset(json_str(meta, "name")) || !or_unset(json_str(meta, "namespace"))) {
+	if (!is_set(meta, "name") || !is_set(meta, "namespace")) {
 		err_set(err, ERR_INVALID,
 			"%s: metadata.name or metadata.namespace is not set", path);
 		json_free(&doc);
 		return NULL;
 	}
-	return or_unset(json_str(meta, "uid")) ? doc : with_uid(doc);
+	return is_set(meta, "uid") ? doc : with_uid(doc);
 }
 
 int ctl_add_labels(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key,
