@@ -93,11 +93,12 @@ void loop_fd_del(struct loop_fd *src)
 
 void loop_timer_set(struct loop *l, struct loop_timer *t, int64_t when)
 {
-	struct list *at = l->timers.prev;
+	struct list *at;
 
-	loop_timer_del(t);
+	loop_timer_del(t); /* it may be the last one */
 	t->when = when;
 	t->loop = l;
+	at = l->timers.prev;
 	while (at != &l->timers && container_of(at, struct loop_timer, node)->when > when)
 		at = at->prev;
 	/* list_add puts before its head: before the one after at */
