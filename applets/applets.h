@@ -7,7 +7,15 @@
 
 #include "applet.h"
 
-#define APPLETS(X)
+#define APPLETS(X) \
+	X(cni)     \
+	X(crid)    \
+	X(ctl)     \
+	X(fetch)   \
+	X(pause)   \
+	X(pull)    \
+	X(shim)    \
+	X(unpack)
 
 #define APPLET_DECLARE(name) extern const struct applet applet_##name;
 APPLETS(APPLET_DECLARE)
