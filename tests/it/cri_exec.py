@@ -97,13 +97,14 @@ def test_sync_timeout(b):
 
 
 def test_sync_caps_output(b):
-    """16 MiB of each stream, then the rest is dropped; the command is not blocked."""
+    """About 16 MiB, as much as the kubelet's limit of a message permits; the rest is dropped
+    and the command is not blocked."""
     ctr = sleeper(b)
-    cap = 16 << 20
     r = b.client.ExecSync(
         container_id=ctr, cmd=["sh", "-c", "head -c 20000000 /dev/zero; echo done >&2"]
     )
-    equal((len(r.stdout), r.stderr, r.exit_code), (cap, b"done\n", 0), "sizes")
+    equal((r.stderr, r.exit_code), (b"done\n", 0), "stderr and exit code")
+    equal(15 << 20 < len(r.stdout) <= 16 << 20, True, "about 16 MiB: %d" % len(r.stdout))
 
 
 def test_sync_is_binary_safe(b):

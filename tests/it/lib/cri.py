@@ -17,7 +17,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from frame import REPO
 
 _DESCRIPTORS = None
-LIMIT = 64 << 20
+LIMIT = 16 << 20  # as the kubelet has it
 
 
 def _compile():
