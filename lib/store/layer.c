@@ -140,7 +140,7 @@ int layer_begin(struct store *s, const struct digest *chain, struct layer *ret,
 			return LAYER_THERE;
 		if (err->code == ERR_CORRUPT) {
 			digest_hex(hex, chain);
-			if (store_discard(s, STORE_LAYERS, hex, true, err) < 0)
+			if (store_discard(s, STORE_LAYERS, hex, err) < 0)
 				return -1;
 		} else if (err->code != ERR_NOT_FOUND) {
 			return -1;

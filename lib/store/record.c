@@ -78,13 +78,14 @@ int record_read_boot(int dirfd, const char *name, const char *kind, size_t max,
 	    num_u64(len, 0, RECORD_MAX, &n) < 0 ||
 	    num_u64(version, 1, UINT32_MAX, &v) < 0)
 		return damaged(err, name, "header line is damaged");
-	if (v > RECORD_VERSION)
-		return damaged(err, name, "written by a newer release");
 	if (b.len - head != n)
 		return damaged(err, name, "cut short, or too long");
 	if (num_crc32c(num_crc32c(0, b.data, head - 1 - CRC_DIGITS), b.data + head, n) !=
 	    get_be32(crc))
 		return damaged(err, name, "checksum does not match");
+	if (v > RECORD_VERSION)
+		return err_set(err, ERR_UNIMPLEMENTED,
+			       "record %s: written by a newer release", name);
 	if (!str_eq(got_kind, kind))
 		return err_set(err, ERR_CORRUPT, "record %s: of kind %s, not %s", name,
 			       got_kind, kind);

@@ -32,8 +32,8 @@ int record_write(int dirfd, const char *name, const char *kind, const void *payl
 
 /*
  * Appends the payload of dirfd/name to out; more than max bytes of it is ERR_EXHAUSTED. A
- * file that is missing is ERR_NOT_FOUND; one that is damaged, of another kind or of a newer
- * format is ERR_CORRUPT, and the message names it. 0 or -1.
+ * file that is missing is ERR_NOT_FOUND; one that is damaged, of another kind is
+ * ERR_CORRUPT, one of a newer release ERR_UNIMPLEMENTED; the message names it. 0 or -1.
  */
 int record_read(int dirfd, const char *name, const char *kind, size_t max,
 		struct buf *out, struct err *err);

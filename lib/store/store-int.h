@@ -16,9 +16,9 @@ int store_lock(struct store *s, struct err *err);
 
 /*
  * Moves directory `which`/name to tmp/ under a new name, so that it is gone at once; its
- * contents are deleted by store_gc, or now. A missing one is success.
+ * contents are deleted by store_gc, when nobody uses them. A missing one is success.
  */
-int store_discard(struct store *s, enum store_dir which, const char *name, bool now,
+int store_discard(struct store *s, enum store_dir which, const char *name,
 		  struct err *err);
 
 /* A new name in tmp/. */

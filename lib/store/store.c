@@ -89,7 +89,7 @@ void store_tmp_name(char dst[STORE_TMP_NAME], const char *prefix)
 	snprintf(dst, STORE_TMP_NAME, "%.16s-%s", prefix, hex);
 }
 
-int store_discard(struct store *s, enum store_dir which, const char *name, bool now,
+int store_discard(struct store *s, enum store_dir which, const char *name,
 		  struct err *err)
 {
 	char tmp[STORE_TMP_NAME];
@@ -97,7 +97,7 @@ int store_discard(struct store *s, enum store_dir which, const char *name, bool 
 	store_tmp_name(tmp, "gone");
 	if (renameat(s->fds[which], name, s->fds[STORE_TMP], tmp) < 0)
 		return errno == ENOENT ? 0 : err_sys(err, errno, "discard %s", name);
-	return now ? file_remove_tree(s->fds[STORE_TMP], tmp, err) : 0;
+	return 0;
 }
 
 void store_add_digest(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key,

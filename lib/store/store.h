@@ -118,6 +118,7 @@ struct image {
 	uint64_t
 		size; /* bytes of the config and the compressed layers, as peers report it */
 	int64_t created_at; /* when it was pulled: ns since 1970 */
+	int64_t updated_at; /* when its names last changed */
 	bool pinned;
 };
 
@@ -138,7 +139,7 @@ struct image_new {
 
 /*
  * Puts an image. All its layers must be committed, and held by the caller. When this returns
- * 0, image and layers survive a power cut (one syncfs, one fsync). A tag that another image
+ * 0, image and layers survive a power cut (two syncfs, one fsync). A tag that another image
  * had moves here.
  */
 int image_put(struct store *s, const struct image_new *n, struct err *err);
@@ -152,7 +153,7 @@ struct images {
 
 /*
  * Reads all records, sorted by id. A damaged one never makes this fail: its directory is
- * moved to tmp/, a line is added to ret->damaged.
+ * moved to tmp/, a line is added to ret->damaged. One of a newer release stays where it is.
  */
 int images_load(struct store *s, struct images *ret, struct err *err);
 void images_done(struct images *im);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "store/record.h"
@@ -66,6 +67,23 @@ TEST(refusals)
 	CHECK_INT(mkdirat(dir, "d", 0700), 0);
 	CHECK_INT(record_read(dir, "d", "pod", 9, &b, &err), -1);
 	CHECK_INT(b.len, 0);
+	finish();
+}
+
+TEST(newer_release_is_told_from_damage)
+{
+	BUF_AUTO text = {0};
+	BUF_AUTO b = {0};
+	struct err err;
+
+	begin();
+	buf_add_str(&text, "cribox-record 2 pod - 2 ");
+	buf_add_fmt(&text, "%08x\n{}",
+		    (unsigned)num_crc32c(num_crc32c(0, text.data, text.len), "{}", 2));
+	CHECK_INT(file_replace(dir, "r", text.data, text.len, 0600, false, &err), 0);
+	CHECK_INT(record_read(dir, "r", "pod", 100, &b, &err), -1);
+	CHECK_INT(err.code, ERR_UNIMPLEMENTED);
+	CHECK_HAS(err.msg, "newer release");
 	finish();
 }
 
