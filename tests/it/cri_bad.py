@@ -175,10 +175,10 @@ def test_wrong_digests(b):
     bad_pull(b, "DATA_LOSS", name)
     fake = Fake()
     name = fake.image(good())
-    good = [d for d in fake.manifests if d.startswith("sha256:")][0]
-    raw, kind, _ = fake.manifests[good]
-    fake.manifests[good] = (raw + b"\n", kind, None)
-    bad_pull(b, "DATA_LOSS", fake.name + "/lie@" + good, "digest")
+    known = [d for d in fake.manifests if d.startswith("sha256:")][0]
+    raw, kind, _ = fake.manifests[known]
+    fake.manifests[known] = (raw + b"\n", kind, None)
+    bad_pull(b, "DATA_LOSS", fake.name + "/lie@" + known, "digest")
 
 
 def test_truncated_layer(b):

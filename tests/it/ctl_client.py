@@ -274,8 +274,8 @@ def test_ids_by_prefix(s):
 
 def test_stop_many(s):
     s.answers["ListContainers"] = list_containers
-    equal(ctl(s, "stop", "-a").split(), [CTR1, CTR3], "what is stopped")
-    equal([r.container_id for r in s.asked("StopContainer")], [CTR1, CTR3])
+    equal(ctl(s, "stop", "-a").split(), [CTR3, CTR1], "what is stopped")
+    equal([r.container_id for r in s.asked("StopContainer")], [CTR3, CTR1])
     ctl(s, "stop", "-a", "c1", status=1)
     ctl(s, "stop", status=1)
     s.fails["StopContainer"] = (grpc.StatusCode.DEADLINE_EXCEEDED, "too\x1b[31m slow")

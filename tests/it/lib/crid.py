@@ -192,6 +192,7 @@ class Bed:
         return [CRIBOX, "crid", "--root", self.root, "--state", self.state] + [
             "--listen", self.socket, "--registry-dir", self.registry_dir,
             "--cni-conf-dir", self.base + "/cni", "--cni-bin-dir", self.base + "/cni",
+            "--cni-cache-dir", self.base + "/cni-cache",
             "--log-level", "debug",
         ] + self.flags  # fmt: skip
 
