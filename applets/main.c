@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -185,6 +185,7 @@ static int run(const struct applet *a, int argc, char **argv, struct err *err)
 		print_help(a, base_name(argv[0]));
 		return flush(err);
 	}
+	prctl(PR_SET_NAME, a->name); /* not the name of an fd it was started from */
 	return a->run(argc, argv, err);
 }
 

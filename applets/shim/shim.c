@@ -20,8 +20,10 @@
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/proc.h"
+#include "os/self.h"
 #include "os/sock.h"
 #include "shim/shim.h"
+#include "store/record.h"
 
 static void on_msg(void *arg, struct chan *c, struct chan_msg *m)
 {
@@ -150,9 +152,43 @@ void shim_event(struct shim *s, const yyjson_mut_doc *d)
 	}
 }
 
+/* A child may have ended before its pid was known here: work.c's are its parents. */
+static void late_exits(struct loop_later *l)
+{
+	struct shim *s = container_of(l, struct shim, later);
+
+	for (unsigned i = 0; i < s->nearly;) {
+		struct early e = s->early[i];
+		struct child *found = NULL;
+
+		list_each (n, &s->children)
+			if (container_of(n, struct child, node)->pid == e.pid)
+				found = container_of(n, struct child, node);
+		if (!found) {
+			i++;
+			continue;
+		}
+		s->early[i] = s->early[--s->nearly];
+		list_del(&found->node);
+		found->on_exit(found, e.status);
+	}
+}
+
 void child_watch(struct shim *s, struct child *c)
 {
 	list_add(&s->children, &c->node);
+	if (s->nearly)
+		loop_later_add(s->loop, &s->later);
+}
+
+/* A process that nobody waits for yet: a container whose worker has not reported. */
+static void keep_status(struct shim *s, pid_t pid, int status)
+{
+	if (!s->workers)
+		return;
+	if (s->nearly == SHIM_EARLY) /* the oldest one was nobody's */
+		memmove(s->early, s->early + 1, sizeof(s->early[0]) * --s->nearly);
+	s->early[s->nearly++] = (struct early){pid, status};
 }
 
 static void reap(struct shim *s)
@@ -160,16 +196,19 @@ static void reap(struct shim *s)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		list_each (n, &s->children) {
-			struct child *c = container_of(n, struct child, node);
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct child *found = NULL;
 
-			if (c->pid != pid)
-				continue;
-			list_del(&c->node);
-			c->on_exit(c, status);
-			break;
+		list_each (n, &s->children)
+			if (container_of(n, struct child, node)->pid == pid)
+				found = container_of(n, struct child, node);
+		if (!found) {
+			keep_status(s, pid, status);
+			continue;
 		}
+		list_del(&found->node);
+		found->on_exit(found, status);
+	}
 }
 
 static void on_signal(void *arg, const struct signalfd_siginfo *si)
@@ -180,6 +219,15 @@ static void on_signal(void *arg, const struct signalfd_siginfo *si)
 		reap(s);
 	/* SIGTERM and SIGINT are for the service manager's processes: a pod is
 	 * stopped by its kubelet */
+}
+
+int shim_record(int dirfd, const char *name, const char *kind, yyjson_doc *doc,
+		struct err *err)
+{
+	BUF_AUTO text = {0};
+
+	json_write_val(yyjson_doc_get_root(doc), false, &text);
+	return record_write(dirfd, name, kind, text.data, text.len, false, err);
 }
 
 /* The record directories and the socket. */
@@ -239,6 +287,7 @@ static void protect(struct shim *s)
 static int serve(struct shim *s, struct err *err)
 {
 	static const int sigs[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
+	int r;
 
 	s->start_time = proc_start_time(getpid());
 	s->loop = loop_new(err);
@@ -246,12 +295,16 @@ static int serve(struct shim *s, struct err *err)
 	    loop_signals(s->loop, sigs, ARRAY_LEN(sigs), on_signal, s, err) < 0)
 		return -1;
 	signal(SIGPIPE, SIG_IGN);
-	if (open_dirs(s, true, err) < 0 || listen_socket(s, err) < 0)
+	s->cgroups = cgroups_open(err);
+	if (!s->cgroups || place_shim(s, err) < 0 || open_dirs(s, true, err) < 0 ||
+	    listen_socket(s, err) < 0)
 		return -1;
 	if (fcntl(3, F_GETFD) >= 0 &&
 	    (fd_set_cloexec(3, true) < 0 || peer_new(s, 3, true, err) < 0))
 		return -1;
-	return loop_run(s->loop, err);
+	r = loop_run(s->loop, err);
+	place_leave(s);
+	return r;
 }
 
 static int run(int argc, char **argv, struct err *err)
@@ -263,6 +316,7 @@ static int run(int argc, char **argv, struct err *err)
 		{NULL, 0, NULL, 0}};
 	struct shim s = {
 		.log = {2, LOG_LEVEL_INFO, "cribox shim", 1}, .rootfd = -1, .podfd = -1};
+	const char *container = NULL;
 	bool clean = false, remove = false;
 	int c;
 
@@ -270,6 +324,9 @@ static int run(int argc, char **argv, struct err *err)
 	list_init(&s.children);
 	list_init(&s.containers);
 	list_init(&s.stops);
+	s.later.fn = late_exits;
+	for (unsigned i = 0; i < POD_NS_COUNT; i++)
+		s.pod.ns[i] = -1;
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
 		switch (c) {
@@ -293,6 +350,9 @@ static int run(int argc, char **argv, struct err *err)
 		case 'd':
 			remove = true;
 			break;
+		case 'C':
+			container = optarg;
+			break;
 		default:
 			return err_set(err, ERR_INVALID, "shim: bad option");
 		}
@@ -304,8 +364,9 @@ static int run(int argc, char **argv, struct err *err)
 	if (clean)
 		return open_dirs(&s, false, err) < 0 && err->code != ERR_NOT_FOUND
 			       ? -1
-			       : cleanup_pod(&s, remove, err);
-	if (detach(err) < 0)
+			       : cleanup_pod(&s, container, remove, err);
+	/* our forks enter containers: nothing in there may write to our file */
+	if (self_protect(argv, err) < 0 || detach(err) < 0)
 		return -1;
 	protect(&s);
 	return serve(&s, err);

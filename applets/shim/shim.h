@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "loop/loop.h"
+#include "os/cgroup.h"
 #include "rpc/chan.h"
 #include "shim/protocol.h"
 
@@ -46,10 +47,18 @@ struct pod {
 	int64_t created_at;
 	int ns[POD_NS_COUNT]; /* -1: the host's (USER, NET...), or one per container */
 	char *netns;	      /* path of the bound network namespace, or NULL */
-	char *ips;	      /* JSON array text */
-	pid_t pause_pid;
-	struct child pause;
-	char *cgroup; /* parent of the containers' groups */
+	yyjson_doc *net;      /* what making it gave: "ips" []; owned, may be NULL */
+	struct child pause;   /* pid 0: there is none */
+	char *cgroup;	      /* parent of the containers' groups */
+	bool own_cgroup;      /* nobody else made it */
+	bool clean;	      /* taken down */
+};
+
+/* The status of a child that was reaped before it was watched. */
+enum { SHIM_EARLY = 16 };
+struct early {
+	pid_t pid;
+	int status;
 };
 
 struct shim {
@@ -59,6 +68,7 @@ struct shim {
 	const char *root;  /* directory of the records */
 	const char *state; /* directory of the sockets */
 	int rootfd, podfd; /* root, and pods/<id> below it */
+	struct cgroups *cgroups;
 	char boot_id[40];
 	uint64_t start_time;
 	struct loop_fd listener;
@@ -68,6 +78,9 @@ struct shim {
 	unsigned workers; /* works under way */
 	struct list
 		stops; /* pod.stop and pod.remove requests that wait: struct pod_stop */
+	struct early early[SHIM_EARLY];
+	unsigned nearly;
+	struct loop_later later;
 };
 
 /* A request that is answered later. The peer may be gone by then. */
@@ -111,9 +124,14 @@ void pod_remove(struct shim *s, struct chan *c, struct chan_msg *m);
 void pod_sync(struct shim *s, struct chan *c, struct chan_msg *m);
 /* Called when a container has ended or gone: a pod that stops may go on. */
 void pod_progress(struct shim *s);
+/* The pod cannot go on: it is NOTREADY from now on. */
+void pod_fail(struct shim *s);
 yyjson_mut_val *pod_json(struct shim *s, yyjson_mut_doc *d);
 int pod_save(struct shim *s, struct err *err);
+/* A member of the pod.run request; "" if it is missing. */
 const char *pod_str(const struct shim *s, const char *key);
+/* Removes the records and the socket. */
+int pod_forget(struct shim *s, struct err *err);
 
 /* files.c: what is written into a pod's directory for its containers */
 int pod_files(int podfd, yyjson_val *spec, struct err *err);
@@ -125,6 +143,10 @@ int netns_bind(int nsfd, const char *path, struct err *err);
 /* Unmounts and removes; a missing one is success. */
 int netns_unbind(const char *path, struct err *err);
 
+/* Writes a document as a record. */
+int shim_record(int dirfd, const char *name, const char *kind, yyjson_doc *doc,
+		struct err *err);
+
 /* container.c */
 struct container;
 void ctr_create(struct shim *s, struct chan *c, struct chan_msg *m);
@@ -132,8 +154,9 @@ void ctr_start(struct shim *s, struct chan *c, struct chan_msg *m);
 void ctr_stop(struct shim *s, struct chan *c, struct chan_msg *m);
 void ctr_remove(struct shim *s, struct chan *c, struct chan_msg *m);
 void ctr_reopen_log(struct shim *s, struct chan *c, struct chan_msg *m);
-struct container *ctr_find(struct shim *s, const char *id, struct err *err);
-yyjson_mut_val *ctr_json(struct container *ct, yyjson_mut_doc *d);
+struct container *ctr_by_id(struct shim *s, const char *id, struct err *err);
+/* CTR of the protocol, for a node of s->containers. */
+yyjson_mut_val *ctr_json_of(struct list *node, yyjson_mut_doc *d);
 /* Kills what runs and removes every container's directory; true when none is left. */
 bool ctr_kill_all(struct shim *s);
 int ctr_remove_all(struct shim *s, struct err *err);
@@ -142,7 +165,20 @@ int ctr_remove_all(struct shim *s, struct err *err);
 void ctr_exec_sync(struct shim *s, struct chan *c, struct chan_msg *m);
 void ctr_exec(struct shim *s, struct chan *c, struct chan_msg *m);
 
-/* cleanup.c: what is left of a pod whose shim died: --cleanup */
-int cleanup_pod(struct shim *s, bool remove, struct err *err);
+/* place.c: where the pod's processes and our own are */
+/* Puts the shim into a group of its own. */
+int place_shim(struct shim *s, struct err *err);
+/* Leaves it and removes it. */
+void place_leave(struct shim *s);
+/* Sets the paths of pod.netns and pod.cgroup by pod.spec. */
+void place_pod(struct shim *s);
+/* In a worker or clean-up. Removes the pod's group if it is ours. */
+int place_remove(struct shim *s, struct err *err);
+
+/*
+ * cleanup.c: what is left of a pod whose shim died, in a process of its own
+ * (--cleanup). With ctr_id only that container's records are removed.
+ */
+int cleanup_pod(struct shim *s, const char *ctr_id, bool remove, struct err *err);
 
 #endif

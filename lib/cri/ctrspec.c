@@ -176,7 +176,7 @@ static int add_user(struct ctx *x, yyjson_mut_val *obj, struct err *err)
 }
 
 /* The pod's own namespaces are joined by the shim, which holds them; the rest are new. */
-static int add_namespaces(struct ctx *x, struct err *err)
+static int add_namespaces(struct ctx *x, yyjson_mut_val *obj, struct err *err)
 {
 	static const char *const types[] = {"mount", "pid", "network",
 					    "ipc",   "uts", "user"};
@@ -199,9 +199,16 @@ static int add_namespaces(struct ctx *x, struct err *err)
 	}
 	if (!x->privileged)
 		json_add_str(x->d, yyjson_mut_arr_add_obj(x->d, arr), "type", "cgroup");
-	if (pid == CRI__NAMESPACE_MODE__TARGET && !*o->target_id)
+	json_add_str(x->d, obj, "pid",
+		     pid == CRI__NAMESPACE_MODE__POD	     ? "pod"
+		     : pid == CRI__NAMESPACE_MODE__CONTAINER ? "container"
+							     : "node");
+	if (pid != CRI__NAMESPACE_MODE__TARGET)
+		return 0;
+	if (!o || !*o->target_id)
 		return err_set(err, ERR_INVALID,
 			       "namespace_options.target_id is needed with pid TARGET");
+	json_add_str(x->d, obj, "pid_target", o->target_id);
 	return 0;
 }
 
@@ -323,7 +330,7 @@ static int add_spec(struct ctx *x, yyjson_mut_val *obj, struct err *err)
 	json_add_str(x->d, root, "path", "rootfs");
 	json_add_bool(x->d, root, "readonly", x->sec->readonly_rootfs);
 	x->lin = json_add_obj(x->d, spec, "linux");
-	if (add_process(x, err) < 0 || add_namespaces(x, err) < 0 ||
+	if (add_process(x, err) < 0 || add_namespaces(x, obj, err) < 0 ||
 	    add_userns(x, err) < 0 || add_security(x, obj, err) < 0 ||
 	    spec_add_mounts(x->src, x->privileged, x->host_net, x->d, spec, x->lin, err) <
 		    0 ||

@@ -1,0 +1,503 @@
+#include "shim/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "base/str.h"
+#include "oci/oci.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/mount.h"
+#include "os/sock.h"
+
+enum { MAX_LAYERS = 500, PROFILE_MAX = 4 << 20, REMOVE_MS = 5000 };
+
+/* --- root file system ------------------------------------------------------------------------ */
+
+/* The layers' directories, topmost first. */
+struct layers {
+	int fds[MAX_LAYERS];
+	size_t n;
+};
+
+static void layers_close(struct layers *l)
+{
+	while (l->n)
+		fd_close(&l->fds[--l->n]);
+}
+
+static int layers_open(yyjson_val *req, struct layers *l, struct err *err)
+{
+	yyjson_val *paths = json_arr(req, "layer_paths");
+	size_t n = paths ? yyjson_arr_size(paths) : 0;
+
+	l->n = 0;
+	if (!n || n > MAX_LAYERS)
+		return err_set(err, ERR_INVALID, "an image of %zu layers", n);
+	for (size_t i = n; i-- > 0;) {
+		const char *path = str_or_empty(yyjson_get_str(yyjson_arr_get(paths, i)));
+
+		l->fds[l->n] = file_open(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, err);
+		if (l->fds[l->n] < 0) {
+			layers_close(l);
+			return err_wrap(err, "image layer");
+		}
+		l->n++;
+	}
+	return 0;
+}
+
+/* The merged view, for looking: a single layer needs no mount. */
+static int open_view(const struct layers *l, struct err *err)
+{
+	struct mount_overlay o = {
+		.lower = l->fds, .nlower = l->n, .rw_fd = -1, .userns_fd = -1};
+
+	if (l->n == 1)
+		return fcntl(l->fds[0], F_DUPFD_CLOEXEC, 3);
+	return mount_overlay(&o, err);
+}
+
+/* The container's own directories; upper looks like the image's root directory. */
+static int make_upper(int dirfd, int view, uint32_t owner, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(view, &st) < 0)
+		return err_sys(err, errno, "stat the image's root");
+	if (mkdirat(dirfd, "upper", 0755) < 0 || mkdirat(dirfd, "work", 0700) < 0 ||
+	    fchownat(dirfd, "upper", st.st_uid + owner, st.st_gid + owner,
+		     AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fchmodat(dirfd, "upper", st.st_mode & 07777, 0) < 0)
+		return err_sys(err, errno, "make the container's directories");
+	return 0;
+}
+
+/* First host id of the pod's user namespace, 0 without one. */
+static uint32_t userns_base(struct shim *s)
+{
+	yyjson_val *user = json_obj(json_obj(s->pod.spec, "ns"), "user");
+
+	return (uint32_t)json_u64(yyjson_arr_get_first(json_arr(user, "uids")), "host",
+				  0);
+}
+
+static void add_user(const struct oci_user *u, yyjson_mut_doc *d, yyjson_mut_val *out)
+{
+	yyjson_mut_val *groups;
+
+	json_add_u64(d, out, "uid", u->uid);
+	json_add_u64(d, out, "gid", u->gid);
+	json_add_str(d, out, "home", u->home);
+	groups = json_add_arr(d, out, "groups");
+	for (size_t i = 0; i < u->ngroups; i++)
+		yyjson_mut_arr_add_uint(d, groups, u->groups[i]);
+}
+
+static int resolve_user(int view, yyjson_val *u, yyjson_mut_doc *d, yyjson_mut_val *out,
+			struct err *err)
+{
+	ARENA_AUTO arena = {0};
+	yyjson_val *list = json_arr(u, "groups"), *v;
+	gid_t *groups =
+		arena_array(&arena, list ? yyjson_arr_size(list) : 0, sizeof(gid_t));
+	struct oci_user_query q = {.user = json_str(u, "username"),
+				   .groups = groups,
+				   .has_gid = json_get(u, "gid") != NULL,
+				   .gid = (gid_t)json_u64(u, "gid", 0),
+				   .strict = json_bool(u, "strict", false)};
+	struct oci_user user;
+
+	json_each (v, list)
+		groups[q.ngroups++] = (gid_t)yyjson_get_uint(v);
+	if (json_get(u, "uid"))
+		q.user = arena_fmt(&arena, "%llu",
+				   (unsigned long long)json_u64(u, "uid", 0));
+	else if (!q.user)
+		q.user = json_str(u, "image_user");
+	if (oci_user_resolve(view, &q, &arena, &user, err) < 0)
+		return -1;
+	add_user(&user, d, out);
+	return 0;
+}
+
+int launch_prepare(struct shim *s, yyjson_val *req, int dirfd, yyjson_mut_doc *d,
+		   yyjson_mut_val *out, struct err *err)
+{
+	__attribute__((cleanup(layers_close))) struct layers l = {.n = 0};
+	FD_AUTO view = -1;
+
+	if (layers_open(req, &l, err) < 0 || (view = open_view(&l, err)) < 0)
+		return -1;
+	if (resolve_user(view, json_obj(req, "user"), d, out, err) < 0)
+		return -1;
+	return make_upper(dirfd, view, userns_base(s), err);
+}
+
+/* --- start --------------------------------------------------------------------------------- */
+
+/* What one start needs; closed and freed as a whole. */
+struct launch {
+	struct container *ct;
+	struct shim *shim;
+	struct arena arena;
+	struct oci_spec *spec;
+	struct oci_process *process;
+	struct layers layers;
+	int rootfs, shm, target_pid_ns;
+	int console[2]; /* socket pair: ours, the runtime's */
+};
+
+static void launch_done(struct launch *l)
+{
+	layers_close(&l->layers);
+	fd_close(&l->rootfs);
+	fd_close(&l->shm);
+	fd_close(&l->target_pid_ns);
+	fd_close(&l->console[0]);
+	fd_close(&l->console[1]);
+	arena_done(&l->arena);
+}
+
+static int load_spec(struct container *ct, struct arena *a, struct oci_spec **ret,
+		     struct err *err)
+{
+	BUF_AUTO text = {0};
+
+	json_write_val(json_obj(ct->req, "spec"), false, &text);
+	return oci_spec_parse(text.data, text.len, a, ret, err);
+}
+
+/* The identity that was resolved when the container was made. */
+static void set_user(struct oci_process *p, struct container *ct, struct arena *a)
+{
+	yyjson_val *u = yyjson_doc_get_root(ct->user), *v;
+	yyjson_val *list = json_arr(u, "groups");
+	gid_t *groups = arena_array(a, list ? yyjson_arr_size(list) : 0, sizeof(gid_t));
+	bool has_home = false;
+
+	p->uid = (uid_t)json_u64(u, "uid", 0);
+	p->gid = (gid_t)json_u64(u, "gid", 0);
+	p->ngroups = 0;
+	json_each (v, list)
+		groups[p->ngroups++] = (gid_t)yyjson_get_uint(v);
+	p->groups = groups;
+	for (char *const *e = p->env; e && *e; e++)
+		has_home |= str_starts(*e, "HOME=");
+	if (!has_home)
+		oci_process_setenv(p, a, "HOME", json_str(u, "home"));
+}
+
+static int set_seccomp(struct container *ct, struct oci_spec *spec, struct arena *a,
+		       struct err *err)
+{
+	const char *profile = json_str(ct->req, "seccomp");
+	BUF_AUTO text = {0};
+
+	if (!profile)
+		return 0;
+	if (str_eq(profile, "default")) {
+		oci_spec_seccomp_default(spec, a);
+		return 0;
+	}
+	if (file_read(AT_FDCWD, profile, PROFILE_MAX, &text, err) < 0 ||
+	    oci_spec_seccomp_parse(spec, text.data, text.len, a, err) < 0)
+		return err_wrap(err, "seccomp profile %s", profile);
+	return 0;
+}
+
+static int add_devices(struct launch *l, struct err *err)
+{
+	yyjson_val *req = l->ct->req, *v;
+
+	if (json_bool(req, "host_devices", false) &&
+	    oci_spec_add_host_devices(l->spec, &l->arena, err) < 0)
+		return -1;
+	json_each (v, json_arr(req, "devices"))
+		if (oci_spec_add_device(l->spec, &l->arena, json_str(v, "path"),
+					json_str(v, "host_path"),
+					json_str(v, "permissions"), err) < 0)
+			return -1;
+	return 0;
+}
+
+static int mount_root(struct launch *l, struct err *err)
+{
+	STR_AUTO path = xasprintf("containers/%s", l->ct->id);
+	FD_AUTO rw = file_open(l->shim->rootfd, path, O_RDONLY | O_DIRECTORY, 0, err);
+	struct mount_overlay o = {.lower = l->layers.fds,
+				  .rw_fd = rw,
+				  .upper = "upper",
+				  .work = "work",
+				  .is_volatile = true,
+				  .userns_fd = l->shim->pod.ns[POD_NS_USER]};
+
+	if (rw < 0 || layers_open(l->ct->req, &l->layers, err) < 0)
+		return -1;
+	o.nlower = l->layers.n;
+	l->rootfs = mount_overlay(&o, err);
+	return l->rootfs < 0 ? -1 : 0;
+}
+
+/* A clone of the pod's /dev/shm, which lives in the holder's mount namespace. */
+static int clone_shm(struct launch *l, struct err *err)
+{
+	int holder = l->shim->pod.ns[POD_NS_MNT];
+	FD_AUTO own = -1;
+
+	if (holder < 0)
+		return 0;
+	own = file_open(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY, 0, err);
+	if (own < 0)
+		return -1;
+	if (setns(holder, CLONE_NEWNS) < 0)
+		return err_sys(err, errno, "enter the pod's mount namespace");
+	l->shm = mount_clone(AT_FDCWD, "/dev/shm", false, err);
+	if (setns(own, CLONE_NEWNS) < 0)
+		return err_sys(err, errno, "leave the pod's mount namespace");
+	return l->shm < 0 ? -1 : 0;
+}
+
+/* A directory on the host that a volume names and that is not there is made, as peers do. */
+static int make_sources(yyjson_val *mounts, struct err *err)
+{
+	yyjson_val *v;
+
+	json_each (v, mounts) {
+		const char *source = json_str(v, "source");
+		struct stat st;
+
+		if (!str_eq(str_or_empty(json_str(v, "type")), "bind") || !source ||
+		    *source != '/' || stat(source, &st) == 0)
+			continue;
+		if (errno != ENOENT)
+			return err_sys(err, errno, "volume %s", source);
+		if (file_mkdirs(AT_FDCWD, source, 0755, err) < 0)
+			return err_wrap(err, "volume");
+	}
+	return 0;
+}
+
+static const char *pid_mode(struct container *ct)
+{
+	return str_or_empty(json_str(json_obj(ct->shim->pod.spec, "ns"), "pid"));
+}
+
+/* The PID namespace of another container of the pod (an ephemeral container's target). */
+static int open_target(struct launch *l, const char *id, struct err *err)
+{
+	struct container *target = ctr_by_id(l->shim, id, err);
+	char path[64];
+
+	if (!target)
+		return err_wrap(err, "pid target");
+	if (target->state != CTR_RUNNING)
+		return err_set(err, ERR_STATE, "pid target %s is not running", id);
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)target->pid);
+	l->target_pid_ns = file_open(AT_FDCWD, path, O_RDONLY, 0, err);
+	return l->target_pid_ns < 0 ? -1 : 0;
+}
+
+static int set_namespaces(struct launch *l, struct oci_start *how, struct err *err)
+{
+	static const struct {
+		enum oci_ns oci;
+		enum pod_ns pod;
+	} shared[] = {{OCI_NS_USER, POD_NS_USER},
+		      {OCI_NS_NET, POD_NS_NET},
+		      {OCI_NS_IPC, POD_NS_IPC},
+		      {OCI_NS_UTS, POD_NS_UTS}};
+	const char *mode = str_or_empty(json_str(l->ct->req, "pid"));
+	const char *target = json_str(l->ct->req, "pid_target");
+
+	for (size_t i = 0; i < ARRAY_LEN(shared); i++)
+		how->ns_fds[shared[i].oci] = l->shim->pod.ns[shared[i].pod];
+	if (target) {
+		if (open_target(l, target, err) < 0)
+			return -1;
+		how->ns_fds[OCI_NS_PID] = l->target_pid_ns;
+	} else if (str_eq(mode, "pod")) {
+		how->ns_fds[OCI_NS_PID] = l->shim->pod.ns[POD_NS_PID];
+		if (how->ns_fds[OCI_NS_PID] < 0)
+			return err_set(
+				err, ERR_STATE,
+				"the pod has no PID namespace to share (its mode is %s)",
+				pid_mode(l->ct));
+	}
+	return 0;
+}
+
+static int make_cgroup(struct launch *l, struct err *err)
+{
+	if (cgroup_make(l->shim->cgroups, l->ct->cgroup, err) < 0)
+		return -1;
+	return oci_cgroup_apply(l->shim->cgroups, l->ct->cgroup, l->spec, err);
+}
+
+static int prepare(struct launch *l, struct oci_start *how, struct err *err)
+{
+	if (load_spec(l->ct, &l->arena, &l->spec, err) < 0)
+		return -1;
+	l->process = oci_spec_process(l->spec);
+	set_user(l->process, l->ct, &l->arena);
+	if (set_seccomp(l->ct, l->spec, &l->arena, err) < 0 || add_devices(l, err) < 0 ||
+	    make_sources(json_arr(json_obj(l->ct->req, "spec"), "mounts"), err) < 0 ||
+	    mount_root(l, err) < 0 || clone_shm(l, err) < 0 ||
+	    set_namespaces(l, how, err) < 0)
+		return -1;
+	if (l->process->terminal && sock_pair(l->console, err) < 0)
+		return -1;
+	return make_cgroup(l, err);
+}
+
+static void say_warnings(struct shim *s, struct buf *warnings)
+{
+	for (char *p = (char *)(uintptr_t)buf_str(warnings), *nl; (nl = strchr(p, '\n'));
+	     p = nl + 1)
+		log_warn(&s->log, "%.*s", (int)(nl - p), p);
+}
+
+/* The terminal's master, which the runtime has put into the socket. */
+static int receive_console(int sock, struct err *err)
+{
+	char name[256];
+	size_t n = 1;
+	int fd = -1;
+
+	if (sock_recv_fds(sock, name, sizeof(name), &fd, &n) <= 0 || n != 1)
+		return err_set(err, ERR_INTERNAL, "the container sent no terminal");
+	return fd;
+}
+
+pid_t launch_start(struct container *ct, const int stdio[3], int *ret_console,
+		   struct err *err)
+{
+	__attribute__((cleanup(launch_done))) struct launch l = {.ct = ct,
+								 .shim = ct->shim,
+								 .rootfs = -1,
+								 .shm = -1,
+								 .target_pid_ns = -1,
+								 .console = {-1, -1}};
+	struct oci_mount_fd mounts[1];
+	struct oci_start how;
+	struct oci_started started;
+	BUF_AUTO warnings = {0};
+	struct err ignored;
+	int r;
+
+	oci_start_init(&how);
+	r = prepare(&l, &how, err);
+	if (r == 0) {
+		how.id = ct->id;
+		how.spec = l.spec;
+		how.rootfs_fd = l.rootfs;
+		mounts[0] = (struct oci_mount_fd){"/dev/shm", l.shm};
+		how.mounts = mounts;
+		how.nmounts = l.shm >= 0;
+		memcpy(how.stdio, stdio, sizeof(how.stdio));
+		how.console_socket = l.console[1];
+		how.cgroups = ct->shim->cgroups;
+		how.cgroup = ct->cgroup;
+		how.for_parent = true;
+		how.pdeathsig = SIGKILL;
+		r = oci_start(&how, &started, &warnings, err);
+		say_warnings(ct->shim, &warnings);
+	}
+	if (r == 0 && l.process->terminal) {
+		*ret_console = receive_console(l.console[0], err);
+		r = *ret_console < 0 ? -1 : 0;
+	}
+	if (r == 0)
+		return started.pid;
+	cgroup_kill(ct->shim->cgroups, ct->cgroup, SIGKILL, &ignored);
+	cgroup_remove(ct->shim->cgroups, ct->cgroup, REMOVE_MS, &ignored);
+	return -1;
+}
+
+/* --- exec ---------------------------------------------------------------------------------- */
+
+pid_t launch_exec(struct container *ct, const struct launch_exec *x, int *ret_console,
+		  struct err *err)
+{
+	__attribute__((cleanup(launch_done))) struct launch l = {.ct = ct,
+								 .shim = ct->shim,
+								 .rootfs = -1,
+								 .shm = -1,
+								 .target_pid_ns = -1,
+								 .console = {-1, -1}};
+	struct oci_exec how;
+	struct oci_process process;
+	struct oci_started started;
+	BUF_AUTO warnings = {0};
+
+	if (load_spec(ct, &l.arena, &l.spec, err) < 0 ||
+	    set_seccomp(ct, l.spec, &l.arena, err) < 0 ||
+	    (x->tty && sock_pair(l.console, err) < 0))
+		return -1;
+	if (!ct->filter.len && oci_seccomp_compile(l.spec, &ct->filter, err) < 0)
+		return -1;
+	l.process = oci_spec_process(l.spec);
+	set_user(l.process, ct, &l.arena);
+	if (x->tty)
+		oci_process_setenv(l.process, &l.arena, "TERM", "xterm");
+	process = *l.process;
+	process.args = x->argv;
+	process.terminal = x->tty;
+	oci_exec_init(&how);
+	how.pid = ct->pid;
+	how.pidfd = ct->pidfd;
+	how.spec = l.spec;
+	how.process = &process;
+	memcpy(how.stdio, x->stdio, sizeof(how.stdio));
+	how.console_socket = l.console[1];
+	how.cgroups = ct->shim->cgroups;
+	how.cgroup = ct->cgroup;
+	how.pdeathsig = SIGKILL;
+	how.seccomp = ct->filter.len ? &ct->filter : NULL;
+	if (oci_exec(&how, &started, &warnings, err) < 0)
+		return err_wrap(err,
+				"OCI runtime exec failed: exec failed: unable to start "
+				"container process");
+	fd_close(&started.pidfd);
+	if (x->tty && (*ret_console = receive_console(l.console[0], err)) < 0) {
+		kill(started.pid, SIGKILL);
+		return -1;
+	}
+	return started.pid;
+}
+
+/* --- the end ------------------------------------------------------------------------------- */
+
+void launch_kill_all(struct container *ct)
+{
+	struct err err;
+
+	if (cgroup_kill(ct->shim->cgroups, ct->cgroup, SIGKILL, &err) < 0)
+		log_warn(&ct->shim->log, "container %s: %s", ct->id, err.msg);
+}
+
+uint64_t launch_oom_kills(struct container *ct)
+{
+	return cgroup_oom_kills(ct->shim->cgroups, ct->cgroup);
+}
+
+int launch_cgroup_remove(struct shim *s, const char *path, struct err *err)
+{
+	if (cgroup_kill(s->cgroups, path, SIGKILL, err) < 0)
+		return -1;
+	return cgroup_remove(s->cgroups, path, REMOVE_MS, err);
+}
+
+char *launch_cgroup(const char *pod_cgroup, const char *id)
+{
+	return xasprintf("%s/%s", pod_cgroup, id);
+}
