@@ -173,28 +173,29 @@ static int stop_one(struct ctl *c, const struct opts *o, const char *name,
 	return ctl_flush(c, err);
 }
 
+/* Newest first, as they are listed. */
 static int stop_all(struct ctl *c, const struct opts *o, struct err *err)
 {
 	JSON_MUT_AUTO req = json_new();
 	yyjson_mut_val *filter =
 		json_add_obj(req, yyjson_mut_doc_get_root(req), "filter");
+	const struct list_query all = {0};
 	JSON_AUTO doc = NULL;
-	yyjson_val *arr, *v;
+	LIST_AUTO found = {0};
 	const char **ids;
-	size_t n = 0;
 
 	json_add_str(req, json_add_obj(req, filter, "state"), "state",
 		     "CONTAINER_RUNNING");
 	doc = ctl_call(c, CRI_RPC_ListContainers, req, WAIT_QUICK, 0, err);
 	if (!doc)
 		return -1;
-	arr = json_arr(yyjson_doc_get_root(doc), "containers");
-	ids = arena_array(&c->arena, yyjson_arr_size(arr) + 1, sizeof(*ids));
-	json_each (v, arr)
-		ids[n++] = json_str(v, "id");
-	if (n == 0)
+	list_select(json_arr(yyjson_doc_get_root(doc), "containers"), &all, &found);
+	ids = arena_array(&c->arena, found.n + 1, sizeof(*ids));
+	for (size_t i = 0; i < found.n; i++)
+		ids[i] = str_or_empty(json_str(found.items[i], "id"));
+	if (found.n == 0)
 		ctl_say(c, "No running containers found.\n");
-	return ctl_each(c, ids, n, stop_one, o, err);
+	return ctl_each(c, ids, found.n, stop_one, o, err);
 }
 
 static int run_stop(struct ctl *c, const struct opts *o, struct err *err)

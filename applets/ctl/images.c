@@ -311,7 +311,8 @@ static void say_image(struct ctl *c, yyjson_val *v)
 	if (ctl_i64(v, "size"))
 		ctl_say(c, "Size: %ld\n", (long)ctl_i64(v, "size"));
 	if (json_obj(v, "uid"))
-		ctl_say(c, "Uid: %ld\n", (long)ctl_i64(json_obj(v, "uid"), "value"));
+		ctl_say(c, "Uid: value:%ld\n",
+			(long)ctl_i64(json_obj(v, "uid"), "value"));
 	if (!str_empty(json_str(v, "username")))
 		ctl_say(c, "Username: %s\n", json_str(v, "username"));
 	if (json_bool(v, "pinned", false))
@@ -430,9 +431,10 @@ static yyjson_doc *status(struct ctl *c, const char *name, bool verbose, struct 
 
 static int run_inspecti(struct ctl *c, const struct opts *o, struct err *err)
 {
+	static const char *const nulls[] = {NULL};
 	JSON_AUTO doc = NULL;
 	LIST_AUTO found = {0};
-	struct inspect in = {.fetch = status, .say = say_status};
+	struct inspect in = {.nulls = nulls, .fetch = status, .say = say_status};
 
 	if (o->argc == 0 &&
 	    list(c, opts_text(o, "name"), opts_get(o, "filter"), &doc, &found, err) < 0)
@@ -578,8 +580,8 @@ static int run_imagefsinfo(struct ctl *c, const struct opts *o, struct err *err)
 		say_file_systems(c, "Image", json_arr(root, "imageFilesystems"));
 		return 0;
 	}
-	v = print_status(out, print_sorted(out, root), NULL, err);
-	return v ? print_mut(c, v, format, err) : -1;
+	v = print_status(out, yyjson_val_mut_copy(out, root), NULL, err);
+	return v ? print_sorted(c, v, format, err) : -1;
 }
 
 /* --- the tables ------------------------------------------------------------------------------ */

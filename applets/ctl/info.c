@@ -33,24 +33,18 @@ static int print_runtime(struct ctl *c, const struct buf *raw, enum print_format
 	if (!go)
 		return -1;
 	v = json_obj(root, "status");
-	obj = print_status(out, v ? print_sorted(out, v) : yyjson_mut_obj(out),
+	obj = print_status(out, v ? yyjson_val_mut_copy(out, v) : yyjson_mut_obj(out),
 			   json_obj(root, "info"), err);
 	if (!obj)
 		return -1;
 	v = json_arr(go_root, "runtime_handlers");
 	if (v)
-		yyjson_mut_obj_add_val(out, obj, "runtimeHandlers", print_sorted(out, v));
+		yyjson_mut_obj_add_val(out, obj, "runtimeHandlers",
+				       yyjson_val_mut_copy(out, v));
 	v = json_obj(go_root, "features");
 	if (v)
-		yyjson_mut_obj_add_val(out, obj, "features", print_sorted(out, v));
-	yyjson_mut_doc_set_root(out, obj);
-	{
-		JSON_AUTO flat = yyjson_mut_doc_imut_copy(out, NULL);
-		JSON_MUT_AUTO sorted = json_new();
-
-		return print_mut(c, print_sorted(sorted, yyjson_doc_get_root(flat)),
-				 format, err);
-	}
+		yyjson_mut_obj_add_val(out, obj, "features", yyjson_val_mut_copy(out, v));
+	return print_sorted(c, obj, format, err);
 }
 
 static int run_info(struct ctl *c, const struct opts *o, struct err *err)

@@ -127,15 +127,22 @@ static void put_time(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key, in
 	yyjson_mut_obj_put(obj, yyjson_mut_strcpy(d, key), yyjson_mut_strcpy(d, text));
 }
 
-/* A status with its times as text; what has not happened is the zero time. */
-static yyjson_mut_val *readable(yyjson_mut_doc *d, yyjson_val *status)
+/*
+ * A status with its times as text: what has not happened is the zero time. The keys of nulls
+ * are null if they are not there, as with crictl.
+ */
+static yyjson_mut_val *readable(yyjson_mut_doc *d, yyjson_val *status,
+				const char *const *nulls)
 {
 	const char *state = str_or_empty(json_str(status, "state"));
 	bool created = str_eq(state, "CONTAINER_CREATED");
 	bool ended =
 		str_eq(state, "CONTAINER_EXITED") || str_eq(state, "CONTAINER_UNKNOWN");
-	yyjson_mut_val *obj = print_sorted(d, status);
+	yyjson_mut_val *obj = yyjson_val_mut_copy(d, status);
 
+	for (size_t i = 0; nulls[i]; i++)
+		if (!yyjson_mut_obj_get(obj, nulls[i]))
+			yyjson_mut_obj_add_null(d, obj, nulls[i]);
 	put_time(d, obj, "createdAt", ctl_i64(status, "createdAt"));
 	put_time(d, obj, "startedAt", created ? 0 : ctl_i64(status, "startedAt"));
 	put_time(d, obj, "finishedAt", ended ? ctl_i64(status, "finishedAt") : 0);
@@ -159,7 +166,8 @@ static int inspect_one(struct ctl *c, const char *id, const struct inspect *in,
 		in->say(c, root, verbose);
 		return 0;
 	}
-	v = print_status(out, readable(out, status), json_obj(root, "info"), err);
+	v = print_status(out, readable(out, status, in->nulls), json_obj(root, "info"),
+			 err);
 	if (!v)
 		return -1;
 	yyjson_mut_arr_append(arr, v);
@@ -188,7 +196,7 @@ int list_inspect(struct ctl *c, const struct opts *o, const struct list *found,
 	if (format == PRINT_TABLE)
 		return 0;
 	/* one object is printed without the list */
-	return print_mut(c, n == 1 ? yyjson_mut_arr_get_first(arr) : arr, format, err);
+	return print_sorted(c, n == 1 ? yyjson_mut_arr_get_first(arr) : arr, format, err);
 }
 
 /* --- rm -------------------------------------------------------------------------------------- */

@@ -46,6 +46,7 @@ const char *list_label(yyjson_val *v, const char *label);
 
 /* inspect, inspectp: how to get an object's status, and how to say it as a table. */
 struct inspect {
+	const char *const *nulls; /* messages of the status that are null when unset */
 	yyjson_doc *(*fetch)(struct ctl *c, const char *id, bool verbose,
 			     struct err *err);
 	void (*say)(struct ctl *c, yyjson_val *answer, bool verbose);

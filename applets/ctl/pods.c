@@ -205,9 +205,10 @@ static yyjson_doc *status(struct ctl *c, const char *id, bool verbose, struct er
 
 static int run_inspectp(struct ctl *c, const struct opts *o, struct err *err)
 {
+	static const char *const nulls[] = {"linux", "metadata", "network", NULL};
 	JSON_AUTO doc = NULL;
 	LIST_AUTO found = {0};
-	struct inspect in = {.fetch = status, .say = say_status};
+	struct inspect in = {.nulls = nulls, .fetch = status, .say = say_status};
 
 	if (o->argc == 0 && list(c, o, NULL, &doc, &found, err) < 0)
 		return -1;

@@ -372,7 +372,7 @@ int print_mut(struct ctl *c, yyjson_mut_val *v, enum print_format format, struct
 	return print_doc(c, yyjson_doc_get_root(doc), format, err);
 }
 
-yyjson_mut_val *print_sorted(yyjson_mut_doc *d, yyjson_val *v)
+static yyjson_mut_val *sorted(yyjson_mut_doc *d, yyjson_val *v)
 {
 	yyjson_mut_val *copy;
 	yyjson_val *child, **keys;
@@ -380,7 +380,7 @@ yyjson_mut_val *print_sorted(yyjson_mut_doc *d, yyjson_val *v)
 	if (yyjson_is_arr(v)) {
 		copy = yyjson_mut_arr(d);
 		json_each (child, v)
-			yyjson_mut_arr_append(copy, print_sorted(d, child));
+			yyjson_mut_arr_append(copy, sorted(d, child));
 		return copy;
 	}
 	if (!yyjson_is_obj(v))
@@ -389,9 +389,20 @@ yyjson_mut_val *print_sorted(yyjson_mut_doc *d, yyjson_val *v)
 	keys = sorted_keys(v);
 	for (size_t i = 0; keys[i]; i++)
 		yyjson_mut_obj_add(copy, yyjson_val_mut_copy(d, keys[i]),
-				   print_sorted(d, yyjson_obj_iter_get_val(keys[i])));
+				   sorted(d, yyjson_obj_iter_get_val(keys[i])));
 	free(keys);
 	return copy;
+}
+
+int print_sorted(struct ctl *c, yyjson_mut_val *v, enum print_format format,
+		 struct err *err)
+{
+	JSON_AUTO doc = yyjson_mut_val_imut_copy(v, NULL);
+	JSON_MUT_AUTO out = json_new();
+
+	if (!doc)
+		err_oom(0);
+	return print_mut(c, sorted(out, yyjson_doc_get_root(doc)), format, err);
 }
 
 /* A member of info: a JSON object's text as the object, other text without its quotes. */
@@ -407,7 +418,7 @@ static int add_info(yyjson_mut_doc *d, yyjson_mut_val *obj, yyjson_val *k,
 
 		if (!doc)
 			return err_wrap(err, "info %s", yyjson_get_str(k));
-		v = print_sorted(d, yyjson_doc_get_root(doc));
+		v = yyjson_val_mut_copy(d, yyjson_doc_get_root(doc));
 	} else {
 		while (n && *text == '"') {
 			text++;
@@ -425,19 +436,11 @@ yyjson_mut_val *print_status(yyjson_mut_doc *d, yyjson_mut_val *status, yyjson_v
 			     struct err *err)
 {
 	yyjson_mut_val *obj = yyjson_mut_obj(d);
-	yyjson_val **keys = sorted_keys(info);
-	bool added = false;
-	int r = 0;
+	yyjson_obj_iter it = yyjson_obj_iter_with(info);
 
-	for (size_t i = 0; keys[i] && r == 0; i++) {
-		if (!added && strcmp(yyjson_get_str(keys[i]), "status") >= 0) {
-			yyjson_mut_obj_add_val(d, obj, "status", status);
-			added = true;
-		}
-		r = add_info(d, obj, keys[i], err);
-	}
-	if (!added)
-		yyjson_mut_obj_add_val(d, obj, "status", status);
-	free(keys);
-	return r < 0 ? NULL : obj;
+	yyjson_mut_obj_add_val(d, obj, "status", status);
+	for (yyjson_val *k; (k = yyjson_obj_iter_next(&it));)
+		if (add_info(d, obj, k, err) < 0)
+			return NULL;
+	return obj;
 }

@@ -64,12 +64,13 @@ int print_doc(struct ctl *c, yyjson_val *v, enum print_format format, struct err
 int print_mut(struct ctl *c, yyjson_mut_val *v, enum print_format format,
 	      struct err *err);
 
-/* A deep copy of v whose objects' keys are sorted, in d. */
-yyjson_mut_val *print_sorted(yyjson_mut_doc *d, yyjson_val *v);
+/* The same with the keys of all objects sorted. */
+int print_sorted(struct ctl *c, yyjson_mut_val *v, enum print_format format,
+		 struct err *err);
 
 /*
- * What inspect prints of one object: "status" (sorted) and the members of info, those that
- * are JSON objects parsed. ERR_INVALID if one only looks so.
+ * What inspect prints of one object: "status" and the members of info, those that are JSON
+ * objects parsed. ERR_INVALID if one only looks so.
  */
 yyjson_mut_val *print_status(yyjson_mut_doc *d, yyjson_mut_val *status, yyjson_val *info,
 			     struct err *err);

@@ -269,9 +269,12 @@ static void say_status(struct ctl *c, yyjson_val *answer, bool verbose)
 
 static int run_inspect(struct ctl *c, const struct opts *o, struct err *err)
 {
+	static const char *const nulls[] = {"image", "metadata", "resources", "user",
+					    NULL};
 	JSON_AUTO doc = NULL;
 	LIST_AUTO found = {0};
-	struct inspect in = {.fetch = containers_status, .say = say_status};
+	struct inspect in = {
+		.nulls = nulls, .fetch = containers_status, .say = say_status};
 
 	if (o->argc == 0 &&
 	    containers_list(c, o, opts_flag(o, "all"), NULL, &doc, &found, err) < 0)
