@@ -15,8 +15,14 @@
 #include "os/netns.h"
 #include "os/proc.h"
 
-/* What marks a bridge as made by us; only such a one is ever removed. */
-static const char bridge_alias[] = "cribox";
+/* The begin of the description (ifalias) of the host's end of a pod's pair. */
+static const char alias_prefix[] = "cribox";
+
+/*
+ * The begin of the MAC addresses that we give, which is there from the first moment of a link:
+ * an empty bridge with another address was not made by us and is not removed.
+ */
+static const uint8_t our_mac[] = {0x0a, 0x58};
 
 struct bridge {
 	const char *name;
@@ -126,22 +132,23 @@ static void veth_name(char dst[RTNL_NAME], const struct cni_call *call)
 
 static void veth_alias(char *dst, size_t size, const struct cni_call *call)
 {
-	snprintf(dst, size, "%s %.160s %s", bridge_alias, call->container_id,
+	snprintf(dst, size, "%s %.160s %s", alias_prefix, call->container_id,
 		 call->ifname);
 }
 
-/* A locally administered address. Of an IPv4 address it is a function: a reused address does
- * not meet a neighbour's memory of another one. */
+/*
+ * A locally administered address, a function of the IP address: one that is given out again
+ * does not meet a neighbour's memory of another MAC address. Without an IP address: random.
+ */
 static void make_mac(uint8_t mac[RTNL_MAC], const struct ip *ip)
 {
-	mac[0] = 0x0a;
-	mac[1] = 0x58;
-	if (ip && !ip->v6) {
+	memcpy(mac, our_mac, sizeof(our_mac));
+	if (!ip)
+		proc_random(mac + 2, RTNL_MAC - 2);
+	else if (ip->v6)
+		put_be32(mac + 2, num_crc32c(0, ip->b, sizeof(ip->b)));
+	else
 		memcpy(mac + 2, ip->b, 4);
-	} else {
-		proc_random(mac + 1, RTNL_MAC - 1);
-		mac[0] = 0x02;
-	}
 }
 
 /* Answers 1 if the bridge has the address, after removing a wrong one that is in its way. */
@@ -189,50 +196,53 @@ static int set_gateway(const struct add *a, const struct ip_net *gw, struct err 
 }
 
 /* Makes the bridge. It gets a MAC address that stays: else it would change with its ports. */
-static int make_bridge(struct add *a, const struct ip *gw, struct err *err)
+static int make_bridge(struct add *a, struct err *err)
 {
-	struct rtnl_change mark = {.alias = bridge_alias};
-	STR_AUTO accept_ra = xasprintf("net/ipv6/conf/%s/accept_ra", a->br->name);
-	bool v6 = false;
+	const struct res *res = a->res;
 	uint8_t mac[RTNL_MAC];
 	BUF_AUTO req = {0};
 
-	make_mac(mac, gw);
+	make_mac(mac, res->nips && res->ips[0].has_gw ? &res->ips[0].gw : NULL);
 	rtnl_bridge_new(&req, a->br->name, mac, a->br->mtu);
 	if (link_call(a->rt, &req, err) < 0 && err->sys != EEXIST)
 		return err_wrap(err, "make bridge %s", a->br->name);
-	if (link_get(a->rt, a->br->name, &a->bridge, err) <= 0)
-		return -1;
+	return link_get(a->rt, a->br->name, &a->bridge, err) <= 0 ? -1 : 0;
+}
+
+/* Being up says that the rest has been done before. */
+static int set_bridge_up(struct add *a, struct err *err)
+{
+	struct rtnl_change up = {.flags = IFF_UP, .mask = IFF_UP};
+	STR_AUTO accept_ra = xasprintf("net/ipv6/conf/%s/accept_ra", a->br->name);
+	BUF_AUTO req = {0};
+	bool v6 = false;
+
 	for (size_t i = 0; i < a->res->nips; i++)
 		v6 = v6 || a->res->ips[i].addr.ip.v6;
-	mark.no_ipv6 = !v6;
-	rtnl_link_set(&req, a->bridge.index, &mark);
-	if (link_call(a->rt, &req, err) < 0)
-		return err_wrap(err, "set up bridge %s", a->br->name);
+	if (!v6 && link_no_ipv6(a->rt, a->bridge.index, err) < 0)
+		return -1;
 	/* what pods say about routes is not for this host (CVE-2020-13401) */
-	return link_sysctl(accept_ra, "0", err);
+	if (link_sysctl(accept_ra, "0", err) < 0)
+		return -1;
+	if (a->br->promisc)
+		up.flags = up.mask = IFF_UP | IFF_PROMISC;
+	rtnl_link_set(&req, a->bridge.index, &up);
+	if (link_call(a->rt, &req, err) < 0)
+		return err_wrap(err, "set %s up", a->br->name);
+	return 0;
 }
 
 static int ensure_bridge(struct add *a, struct err *err)
 {
-	uint32_t flags = IFF_UP | (a->br->promisc ? IFF_PROMISC : 0);
-	struct rtnl_change up = {.flags = flags, .mask = flags};
-	const struct ip *gw = NULL;
-	BUF_AUTO req = {0};
 	int r = link_get(a->rt, a->br->name, &a->bridge, err);
 
-	if (a->res->nips && a->res->ips[0].has_gw)
-		gw = &a->res->ips[0].gw;
-	if (r < 0 || (r == 0 && make_bridge(a, gw, err) < 0))
+	if (r < 0 || (r == 0 && make_bridge(a, err) < 0))
 		return -1;
 	if (!str_eq(a->bridge.kind, "bridge"))
 		return err_set(err, ERR_STATE, "%s is there but is no bridge",
 			       a->br->name);
-	if ((a->bridge.flags & flags) != flags) {
-		rtnl_link_set(&req, a->bridge.index, &up);
-		if (link_call(a->rt, &req, err) < 0)
-			return err_wrap(err, "set %s up", a->br->name);
-	}
+	if (!(a->bridge.flags & IFF_UP) && set_bridge_up(a, err) < 0)
+		return -1;
 	for (size_t i = 0; a->br->gateway && i < a->res->nips; i++) {
 		const struct res_ip *ip = &a->res->ips[i];
 
@@ -256,8 +266,7 @@ static int make_veth(struct add *a, struct err *err)
 			      .peer_name = call->ifname,
 			      .peer_netns = a->pod.fd,
 			      .peer_mac = mac};
-	struct rtnl_change port = {
-		.master = a->bridge.index, .alias = alias, .no_ipv6 = true};
+	struct rtnl_change port = {.master = a->bridge.index, .alias = alias};
 	struct rtnl_change up = {.flags = IFF_UP, .mask = IFF_UP};
 	BUF_AUTO req = {0};
 	int r = link_get(a->pod.rt, call->ifname, &old, err);
@@ -277,6 +286,8 @@ static int make_veth(struct add *a, struct err *err)
 	a->made_veth = true;
 	if (link_get(a->rt, name, &a->host, err) <= 0 ||
 	    link_get(a->pod.rt, call->ifname, &a->eth, err) <= 0)
+		return -1;
+	if (link_no_ipv6(a->rt, a->host.index, err) < 0)
 		return -1;
 	rtnl_link_set(&req, a->host.index, &port);
 	if (a->br->hairpin || a->br->isolated)
@@ -444,7 +455,8 @@ static int remove_unused(int rt, const struct bridge *br, struct err *err)
 
 	if (r <= 0)
 		return r;
-	if (!str_eq(bridge.alias, bridge_alias) || !str_eq(bridge.kind, "bridge"))
+	if (!str_eq(bridge.kind, "bridge") || !bridge.has_mac ||
+	    memcmp(bridge.mac, our_mac, sizeof(our_mac)) != 0)
 		return 0;
 	r = link_ports(rt, bridge.index, err);
 	if (r == 0 && link_del(rt, bridge.index, err) < 0)

@@ -83,7 +83,7 @@ int cache_write(const struct cni_dirs *dirs, const struct cache_write *w, struct
 static const char *interface_of(const char *name, const char *id)
 {
 	STR_AUTO middle = xasprintf("-%s-", id);
-	const char *at = *name == '.' ? NULL : strstr(name, middle);
+	const char *at = strstr(name, middle);
 
 	return at ? at + strlen(middle) : NULL;
 }
@@ -105,6 +105,11 @@ int cache_each(const struct cni_dirs *dirs, const char *container_id, const char
 		STR_AUTO path = xasprintf("%s/%s", dir, e->d_name);
 		struct err why;
 
+		if (found && *e->d_name == '.') {
+			/* half written by a process that has died: the pod has one at a time */
+			unlink(path);
+			continue;
+		}
 		if (!found || (ifname && !str_eq(found, ifname)) ||
 		    fn(arg, path, found, &why) == 0)
 			continue;

@@ -103,6 +103,10 @@ int conf_parse(const char *text, size_t n, const char *file, struct cni_net **re
 int conf_for_plugin(const struct cni_net *net, yyjson_val *plugin, yyjson_val *caps,
 		    const struct buf *prev, struct buf *out, struct err *err);
 
+/* Is there each plugin of a list? 0, or -1 with what is missing. */
+int conf_check_plugins(const struct cni_dirs *dirs, const struct cni_net *net,
+		       struct err *err);
+
 /* Network names and container ids: a letter or digit, then those and "_.-". */
 bool conf_name_ok(const char *s);
 
@@ -226,6 +230,9 @@ int link_get(int rt, const char *name, struct rtnl_link *ret, struct err *err);
 
 /* Removes a link; one that is not there is success. */
 int link_del(int rt, uint32_t index, struct err *err);
+
+/* Keeps a link, which must not be up yet, without an IPv6 address of its own. */
+int link_no_ipv6(int rt, uint32_t index, struct err *err);
 
 /* The number of ports of a bridge, or -1. */
 int link_ports(int rt, uint32_t bridge, struct err *err);

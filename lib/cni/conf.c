@@ -359,11 +359,31 @@ int cni_load(const struct cni_dirs *dirs, struct cni_net **ret, struct err *err)
 	return builtin(dirs, subnet, ret, err);
 }
 
+int conf_check_plugins(const struct cni_dirs *dirs, const struct cni_net *net,
+		       struct err *err)
+{
+	yyjson_val *p;
+
+	json_each (p, net->plugins) {
+		const char *type = json_str(p, "type");
+		STR_AUTO path = NULL;
+
+		if (cni_plugin_known(type))
+			continue;
+		path = exec_find(type, conf_bin_dirs(dirs));
+		if (!path)
+			return err_set(err, ERR_NOT_FOUND,
+				       "%s: plugin %s is not in %s and not built in",
+				       net->file ? net->file : net->name, type,
+				       conf_bin_dirs(dirs));
+	}
+	return 0;
+}
+
 int cni_ready(const struct cni_dirs *dirs, struct err *err)
 {
 	CNI_NET_AUTO net = NULL;
 	int r = load_configured(dirs, &net, err);
-	yyjson_val *p;
 
 	if (r < 0)
 		return -1;
@@ -371,16 +391,7 @@ int cni_ready(const struct cni_dirs *dirs, struct err *err)
 		return builtin(dirs,
 			       str_empty(dirs->subnet) ? candidates[0] : dirs->subnet,
 			       &net, err);
-	json_each (p, net->plugins) {
-		const char *type = json_str(p, "type");
-		STR_AUTO path = exec_find(type, conf_bin_dirs(dirs));
-
-		if (!path && !cni_plugin_known(type))
-			return err_set(err, ERR_NOT_FOUND,
-				       "%s: plugin %s is not in %s and not built in",
-				       net->file, type, conf_bin_dirs(dirs));
-	}
-	return 0;
+	return conf_check_plugins(dirs, net, err);
 }
 
 /* --- what a plugin gets ---------------------------------------------------------------- */

@@ -183,6 +183,12 @@ static bool is_lease(const char *name)
 	return ip_parse(name, &ip) == 0;
 }
 
+/* What a process that died was about to write; we have the lock, so it is dead. */
+static bool is_temporary(const char *name)
+{
+	return name[0] == '.' && name[1] && !str_eq(name, "..");
+}
+
 /* True if a lease is the attachment's; those of old hold only the container's id. */
 static bool lease_is(struct buf *lease, const char *id, const char *ifname)
 {
@@ -218,6 +224,10 @@ static int each_lease(int dir,
 		BUF_AUTO lease = {0};
 		struct err unreadable;
 
+		if (is_temporary(e->d_name)) {
+			unlinkat(dir, e->d_name, 0);
+			continue;
+		}
 		if (is_lease(e->d_name) &&
 		    file_read(dir, e->d_name, LEASE_MAX, &lease, &unreadable) == 0)
 			r = fn(arg, dir, e->d_name, &lease, err);

@@ -81,6 +81,18 @@ int link_del(int rt, uint32_t index, struct err *err)
 	return 0;
 }
 
+int link_no_ipv6(int rt, uint32_t index, struct err *err)
+{
+	const struct rtnl_change none = {.no_ipv6 = true};
+	BUF_AUTO req = {0};
+
+	rtnl_link_set(&req, index, &none);
+	/* no IPv6 at all: the kernel has none, or the link's MTU is too small for it */
+	if (link_call(rt, &req, err) < 0 && err->sys != EAFNOSUPPORT)
+		return err_wrap(err, "keep IPv6 addresses off a link");
+	return 0;
+}
+
 int link_ports(int rt, uint32_t bridge, struct err *err)
 {
 	BUF_AUTO req = {0}, reply = {0};

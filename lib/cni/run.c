@@ -146,24 +146,29 @@ static struct cni_call make_call(const struct cni_dirs *dirs, const struct cni_n
 				 .timeout_ns = dirs->timeout_ns};
 }
 
+/* Takes a plugin's answer to ADD in the list's version; it replaces *prev. */
+static int take_result(const struct cni_net *net, const char *type, const struct buf *out,
+		       struct buf *prev, struct err *err)
+{
+	buf_reset(prev);
+	if (res_convert((const char *)out->data, out->len, net->version, prev, err) < 0)
+		return err_wrap(err, "plugin %s: what it answered", type);
+	return 0;
+}
+
 /* Runs one plugin of a list; the result, of ADD only, replaces *prev. */
 static int run_one(const struct cni_call *call, const struct cni_net *net,
 		   yyjson_val *plugin, yyjson_val *caps, struct buf *prev,
 		   struct err *err)
 {
+	const char *type = json_str(plugin, "type");
 	BUF_AUTO conf = {0}, out = {0};
 
 	if (conf_for_plugin(net, plugin, caps, prev, &conf, err) < 0 ||
-	    cni_invoke(call, json_str(plugin, "type"), conf.data, conf.len, &out, err) <
-		    0)
+	    cni_invoke(call, type, conf.data, conf.len, &out, err) < 0 ||
+	    (call->command == CNI_ADD && take_result(net, type, &out, prev, err) < 0))
 		return err_wrap(err, "network %s: %s", net->name,
 				cni_command_names[call->command]);
-	if (call->command == CNI_ADD && out.len) {
-		struct buf old = *prev;
-
-		*prev = out;
-		out = old;
-	}
 	return 0;
 }
 
@@ -303,8 +308,6 @@ static int attach(const struct cni_dirs *dirs, struct cache_write *w,
 	if (cache_write(dirs, w, err) < 0)
 		return -1;
 	w->result = NULL;
-	if (!result.len)
-		buf_add_str(&result, "{\"cniVersion\":\"1.0.0\"}");
 	return cni_result_parse((const char *)result.data, result.len, w->ifname, ret,
 				err);
 }
@@ -324,8 +327,8 @@ int cni_add(const struct cni_dirs *dirs, const struct cni_net *net,
 		return -1;
 	if (str_empty(req->netns))
 		return err_set(err, ERR_INVALID, "network: no network namespace");
-	if (build_args(req, &args, err) < 0 || build_caps(req, &caps, err) < 0 ||
-	    loopback_up(req->netns, err) < 0)
+	if (conf_check_plugins(dirs, net, err) < 0 || build_args(req, &args, err) < 0 ||
+	    build_caps(req, &caps, err) < 0 || loopback_up(req->netns, err) < 0)
 		return -1;
 	/* what an attempt of the same name has left half done */
 	if (cni_del(dirs, &same, err) < 0)
