@@ -107,14 +107,6 @@ static int clean_ctrs(struct shim *s, const char *only, bool remove, struct err 
 	return r;
 }
 
-/* Kills what was left in the shim's group: the pause process, workers, execs. */
-static int clean_shim(struct shim *s, struct err *err)
-{
-	STR_AUTO group = xasprintf("/cribox/shims/%s", s->id);
-
-	return launch_cgroup_remove(s, group, err);
-}
-
 static int clean_network(struct shim *s, struct err *err)
 {
 	if (!s->pod.netns)
@@ -154,7 +146,8 @@ int cleanup_pod(struct shim *s, const char *ctr_id, bool remove, struct err *err
 		s->pod.spec = yyjson_doc_get_root(s->pod.doc);
 		place_pod(s);
 	}
-	if (clean_shim(s, err) < 0 || clean_ctrs(s, NULL, remove, err) < 0 ||
+	/* first the shim's own: the pause process, workers, execs */
+	if (place_clean(s, err) < 0 || clean_ctrs(s, NULL, remove, err) < 0 ||
 	    clean_network(s, err) < 0 || (s->pod.doc && place_remove(s, err) < 0))
 		return err_wrap(err, "pod %s", s->id);
 	return remove ? pod_forget(s, err) : mark_pod(s, err);

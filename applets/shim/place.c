@@ -1,4 +1,5 @@
 /* place: cgroups and paths of a pod and of its shim. */
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -19,10 +20,22 @@ static char *shim_group(const struct shim *s)
 int place_shim(struct shim *s, struct err *err)
 {
 	STR_AUTO group = shim_group(s);
+	int tries = 5;
 
-	if (cgroup_make(s->cgroups, group, err) < 0)
-		return -1;
+	/* the last shim to leave removes the parents: try again if that was just now */
+	while (cgroup_make(s->cgroups, group, err) < 0)
+		if (err->code != ERR_NOT_FOUND || !--tries)
+			return -1;
 	return cgroup_join(s->cgroups, group, 0, err);
+}
+
+/* The groups that all shims share go with the last one; busy ones stay. */
+static void remove_parents(struct shim *s)
+{
+	struct err ignored;
+
+	if (cgroup_prune(s->cgroups, "/cribox/shims", &ignored) == 0)
+		cgroup_prune(s->cgroups, "/cribox", &ignored);
 }
 
 void place_leave(struct shim *s)
@@ -35,6 +48,18 @@ void place_leave(struct shim *s)
 	if (cgroup_join(s->cgroups, "/", 0, &err) < 0 ||
 	    cgroup_remove(s->cgroups, group, REMOVE_MS, &err) < 0)
 		log_warn(&s->log, "%s", err.msg);
+	remove_parents(s);
+}
+
+int place_clean(struct shim *s, struct err *err)
+{
+	STR_AUTO group = shim_group(s);
+
+	if (cgroup_kill(s->cgroups, group, SIGKILL, err) < 0 ||
+	    cgroup_remove(s->cgroups, group, REMOVE_MS, err) < 0)
+		return -1;
+	remove_parents(s);
+	return 0;
 }
 
 void place_pod(struct shim *s)

@@ -264,6 +264,7 @@ static void undone(void *arg, struct work_result *res, const struct err *err)
 		log_error(&s->log, "pod %s: undo: %s", s->id, err->msg);
 	else
 		pod_forget(s, &ignored);
+	place_leave(s);
 	reply_error(&run->reply, &run->err);
 	free(run);
 	loop_stop(s->loop, 1);
@@ -406,6 +407,7 @@ static void torn_down(void *arg, struct work_result *res, const struct err *err)
 		answer_stops(s, &e, true);
 		return;
 	}
+	place_leave(s);
 	answer_stops(s, NULL, true);
 	loop_stop(s->loop, 0);
 }

@@ -170,6 +170,8 @@ void ctr_exec(struct shim *s, struct chan *c, struct chan_msg *m);
 int place_shim(struct shim *s, struct err *err);
 /* Leaves it and removes it. */
 void place_leave(struct shim *s);
+/* In a clean-up: kills what a dead shim left in its group, and removes it. */
+int place_clean(struct shim *s, struct err *err);
 /* Sets the paths of pod.netns and pod.cgroup by pod.spec. */
 void place_pod(struct shim *s);
 /* In a worker or clean-up. Removes the pod's group if it is ours. */

@@ -638,3 +638,15 @@ int cgroup_remove(const struct cgroups *g, const char *path, int timeout_ms,
 	}
 	return 0;
 }
+
+int cgroup_prune(const struct cgroups *g, const char *path, struct err *err)
+{
+	const char *p = relative(path, err);
+
+	if (!p)
+		return -1;
+	for (unsigned i = 0; i < g->n; i++)
+		if (unlinkat(g->trees[i].fd, p, AT_REMOVEDIR) < 0 && errno != ENOENT)
+			return err_sys(err, errno, "remove cgroup %s", path);
+	return 0;
+}

@@ -100,4 +100,7 @@ uint64_t cgroup_oom_kills(const struct cgroups *g, const char *path);
 int cgroup_remove(const struct cgroups *g, const char *path, int timeout_ms,
 		  struct err *err);
 
+/* Removes the group if nothing is in it; one that is in use stays, and that is -1. */
+int cgroup_prune(const struct cgroups *g, const char *path, struct err *err);
+
 #endif
