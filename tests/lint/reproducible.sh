@@ -15,7 +15,7 @@ build() # NAME: a copy of the tree at a path of its own
 	mkdir -p "$dir/$1/build/$arch"
 	for f in Makefile applets lib proto arch tests/check.mk; do
 		mkdir -p "$dir/$1/$(dirname $f)"
-		cp -r "$f" "$dir/$1/$f"
+		cp -rp "$f" "$dir/$1/$f"
 	done
 	cp -rp build/dl "$dir/$1/build/"
 	if [ "$mode" = ours ]; then
