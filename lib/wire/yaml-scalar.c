@@ -184,8 +184,9 @@ void yaml_resolve(const char *s, struct yaml_scalar *ret)
 		ret->kind = YAML_KIND_TIME;
 		return;
 	}
-	for (; *s; s++)
-		if (*s != '_')
+	/* underscores only structure numbers that do not begin with the point */
+	for (bool point = *s == '.'; *s; s++)
+		if (point || *s != '_')
 			plain[n++] = *s;
 	plain[n] = 0;
 	if (!is_int(plain, ret) && is_float(plain, &ret->real))

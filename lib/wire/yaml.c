@@ -1,5 +1,6 @@
 #include "wire/yaml.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -97,6 +98,9 @@ static yyjson_mut_val *make_scalar(struct reader *r, const yaml_event_t *ev,
 	case YAML_KIND_UINT:
 		return yyjson_mut_uint(r->doc, s->u);
 	case YAML_KIND_REAL:
+		/* 1e3 where text is wanted becomes "1000", as in Go */
+		if (fabs(s->real) < 1e15 && floor(s->real) >= s->real)
+			return yyjson_mut_sint(r->doc, (int64_t)s->real);
 		return yyjson_mut_real(r->doc, s->real);
 	case YAML_KIND_NAN:
 		fail(r, ev->start_mark,
