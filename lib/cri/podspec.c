@@ -32,8 +32,14 @@ static int check_userns(const Cri__NamespaceOption *o, struct err *err)
 {
 	const Cri__UserNamespace *u = o ? o->userns_options : NULL;
 
-	if (!u || u->mode == CRI__NAMESPACE_MODE__NODE)
+	if (!u)
 		return 0;
+	if (u->mode == CRI__NAMESPACE_MODE__NODE) {
+		if (u->n_uids || u->n_gids)
+			return err_set(err, ERR_INVALID,
+				       "userns_options: mappings without mode POD");
+		return 0;
+	}
 	if (u->mode != CRI__NAMESPACE_MODE__POD)
 		return err_set(err, ERR_INVALID,
 			       "userns_options.mode: %s is not supported",
@@ -233,6 +239,9 @@ static int check_metadata(const Cri__PodSandboxConfig *c, struct err *err)
 	    check_text("config.metadata.uid", c->metadata->uid, MAX_NAME, err) < 0 ||
 	    check_text("config.hostname", c->hostname, MAX_HOSTNAME, err) < 0)
 		return -1;
+	if (strchr(c->hostname, '/'))
+		return err_set(err, ERR_INVALID, "config.hostname \"%s\" holds a \"/\"",
+			       c->hostname);
 	if (*c->log_directory && *c->log_directory != '/')
 		return err_set(err, ERR_INVALID, "config.log_directory is not absolute");
 	if (strstr(c->log_directory, "/../"))

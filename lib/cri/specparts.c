@@ -1,5 +1,6 @@
 #include "cri/specparts.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -236,6 +237,8 @@ static int check_mount(size_t i, const Cri__Mount *m, struct err *err)
 		return err_set(err, ERR_INVALID,
 			       "mounts[%zu].container_path \"%s\" is not absolute", i,
 			       m->container_path);
+	if (strlen(m->container_path) >= PATH_MAX || strlen(m->host_path) >= PATH_MAX)
+		return err_set(err, ERR_INVALID, "mounts[%zu]: a path is too long", i);
 	if (m->image && *m->image->image)
 		return err_set(err, ERR_UNIMPLEMENTED,
 			       "mounts[%zu].image: image volumes are not supported yet",
