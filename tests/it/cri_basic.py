@@ -17,7 +17,7 @@ from frame import equal, holds, until  # noqa: E402
 
 NOT_YET = """StreamPodSandboxes StreamContainers UpdateContainerResources Attach PortForward
 ContainerStats ListContainerStats StreamContainerStats PodSandboxStats ListPodSandboxStats
-StreamPodSandboxStats UpdateRuntimeConfig CheckpointContainer GetContainerEvents
+StreamPodSandboxStats CheckpointContainer GetContainerEvents
 ListMetricDescriptors ListPodSandboxMetrics StreamPodSandboxMetrics UpdatePodSandboxResources
 StreamImages""".split()
 

@@ -85,8 +85,8 @@ def test_status_verbose(b):
     pid = info["pid"]
     equal(os.path.isdir("/proc/%d" % pid), True, "pid is a process")
     equal(info["config"]["metadata"]["name"], b.configs[pod]["metadata"]["name"], "config")
-    spaces = {n["type"]: n.get("path") for n in info["runtimeSpec"]["linux"]["namespaces"]}
-    equal(os.path.exists(spaces["network"]), True, "the network namespace's path exists")
+    equal(os.path.exists(info["netNamespace"]), True, "the network namespace's path exists")
+    equal(info["namespaces"]["network"], "pod", "namespaces")
     terse = b.client.PodSandboxStatus(pod_sandbox_id=pod)
     equal(dict(terse.info), {}, "info of a terse status")
 
@@ -382,8 +382,15 @@ def test_many_at_once(b):
 def test_long_names(b):
     """The kubelet's longest names (253) must fit everywhere, also in the file system."""
     name = "n" * 253
-    pod = b.pod(name, hostname="h" * 63)
+    b.pull()
+    config = b.pod_config(name, hostname="h" * 63)
+    config["metadata"].update(uid="u" * 36, namespace="s" * 63)
+    config["log_directory"] = b.logs + "/long"
+    pod = b.client.RunPodSandbox(config=config).pod_sandbox_id
+    b.ids.add(pod)
+    b.configs[pod] = config
     equal(pod_status(b, pod).metadata.name, name, "name")
+    equal(b.finish(pod, "hostname", name="c" * 63)[1], "h" * 63 + "\n", "hostname")
 
 
 crid.main(crid.tests_of(globals()))

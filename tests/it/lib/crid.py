@@ -471,6 +471,9 @@ def main(tests, wipe=False, **options):
 
         def after(name):
             try:
+                if not bed.client or bed.daemon.poll() is not None:
+                    print("not ok %s: the daemon is gone" % name)
+                    bed.restart()
                 bed.clean()
                 for image in bed.client.ListImages().images if wipe else []:
                     bed.client.RemoveImage(image={"image": image.id})
