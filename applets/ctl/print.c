@@ -372,6 +372,22 @@ int print_mut(struct ctl *c, yyjson_mut_val *v, enum print_format format, struct
 	return print_doc(c, yyjson_doc_get_root(doc), format, err);
 }
 
+/* 0.1, not 0.10000000000000001: the shortest text that is read as the same number. */
+static yyjson_mut_val *short_real(yyjson_mut_doc *d, double v)
+{
+	char text[40];
+
+	for (int digits = 15; digits <= 17; digits++) {
+		double back;
+
+		snprintf(text, sizeof(text), "%.*g", digits, v);
+		back = strtod(text, NULL);
+		if (back <= v && back >= v)
+			break;
+	}
+	return yyjson_mut_rawcpy(d, text);
+}
+
 static yyjson_mut_val *sorted(yyjson_mut_doc *d, yyjson_val *v)
 {
 	yyjson_mut_val *copy;
@@ -383,6 +399,8 @@ static yyjson_mut_val *sorted(yyjson_mut_doc *d, yyjson_val *v)
 			yyjson_mut_arr_append(copy, sorted(d, child));
 		return copy;
 	}
+	if (yyjson_is_real(v))
+		return short_real(d, yyjson_get_real(v));
 	if (!yyjson_is_obj(v))
 		return yyjson_val_mut_copy(d, v);
 	copy = yyjson_mut_obj(d);

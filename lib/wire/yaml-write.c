@@ -182,6 +182,8 @@ static int emit_val(yaml_emitter_t *e, yyjson_val *v, struct err *err)
 		return emit_list(e, v, err);
 	if (yyjson_is_str(v))
 		return emit_text(e, yyjson_get_str(v), style_of(yyjson_get_str(v)), err);
+	if (yyjson_is_raw(v))
+		return emit_text(e, yyjson_get_raw(v), YAML_PLAIN_SCALAR_STYLE, err);
 	if (yyjson_is_bool(v))
 		snprintf(num, sizeof(num), "%s", yyjson_get_bool(v) ? "true" : "false");
 	else if (yyjson_is_uint(v))

@@ -144,11 +144,13 @@ def test_info(s):
         "status": {"conditions": [{"type": "RuntimeReady", "status": True}]},
         "runtime_handlers": [{"name": "runc", "features": {"user_namespaces": True}}, {}],
         "features": {"supplemental_groups_policy": True},
-        "info": {"config": '{"z": 1, "a": {"y": 2}}', "golang": '"go1.19"', "text": "plain"},
+        "info": {"config": '{"z": 0.1, "a": {"y": 2}}', "golang": '"go1.19"', "text": "plain"},
     }
     got = json.loads(ctl(s, "info"))
     equal(list(got), ["config", "features", "golang", "runtimeHandlers", "status", "text"])
     equal(list(got["config"]), ["a", "z"], "order of keys")
+    holds(ctl(s, "info"), '"z": 0.1\n')
+    holds(ctl(s, "info", "-o", "yaml"), "z: 0.1\n")
     equal((got["golang"], got["text"]), ("go1.19", "plain"), "texts of info")
     equal(got["runtimeHandlers"], [{"features": {"user_namespaces": True}, "name": "runc"}, {}])
     equal(got["features"], {"supplemental_groups_policy": True})
@@ -156,7 +158,7 @@ def test_info(s):
           {"message": "", "reason": "", "status": True, "type": "RuntimeReady"})  # fmt: skip
     equal(s.asked("Status")[0].verbose, True, "verbose")
     ctl(s, "info", "-q")
-    equal(s.asked("Status")[1].verbose, False, "verbose with -q")
+    equal(s.asked("Status")[-1].verbose, False, "verbose with -q")
     equal(yaml.safe_load(ctl(s, "info", "-o=yaml")), got, "YAML and JSON")
     s.answers["Status"] = {"info": {"config": "{broken"}}
     ctl(s, "info", status=1)

@@ -37,7 +37,7 @@ TEST(reads_scalars_of_yaml_1_1)
 	CHECK_STR(as_json("[1.5, .5, 1e3, 08, -2.]"), "[1.5,0.5,1000,8,-2]");
 	CHECK_STR(as_json("[yes, No, on, OFF, y, true, False]"),
 		  "[true,false,true,false,true,true,false]");
-	CHECK_STR(as_json("[.5_, 1_0.5_5]"), "[\".5_\",10.55]");
+	CHECK_STR(as_json("[.5_, 1_0.5_0]"), "[\".5_\",10.5]");
 	CHECK_STR(as_json("[null, ~, NULL]"), "[null,null,null]");
 	CHECK_STR(as_json("['yes', \"1\", !!str 12, 1.2.3, 1:30, 2026-11-21, a b]"),
 		  "[\"yes\",\"1\",\"12\",\"1.2.3\",\"1:30\",\"2026-11-21\",\"a b\"]");
