@@ -59,6 +59,7 @@ static int get_config(const struct resolve_source *s, const struct image_platfor
 		      struct arena *a, struct resolved *r, struct err *err)
 {
 	const struct image_desc *d = &r->manifest.config;
+	struct image_platform have;
 	BUF_AUTO data = {0};
 
 	if (s->config(s->arg, d, &data, err) < 0)
@@ -67,8 +68,11 @@ static int get_config(const struct resolve_source *s, const struct image_platfor
 	    image_config_parse(data.data, data.len, a, &r->config, err) < 0 ||
 	    image_check(&r->manifest, &r->config, err) < 0)
 		return -1;
-	if (*r->config.platform.os && *r->config.platform.architecture &&
-	    !image_platform_match(want, &r->config.platform)) {
+	have = r->config.platform;
+	/* few configs name a variant */
+	if (!*have.variant)
+		have.variant = want->variant;
+	if (*have.os && *have.architecture && !image_platform_match(want, &have)) {
 		BUF_AUTO is = {0};
 		BUF_AUTO should = {0};
 

@@ -15,7 +15,12 @@
 #include "net/net-int.h"
 #include "os/proc.h"
 
-enum { MAX_CERT = 16384, MIN_RSA_BYTES = 2048 / 8, ALERT_PROTOCOL_VERSION = 70 };
+enum {
+	MAX_CERT = 16384,
+	MIN_RSA_BYTES = 2048 / 8,
+	ALERT_BAD_CERTIFICATE = 42,
+	ALERT_PROTOCOL_VERSION = 70
+};
 
 struct net_tls {
 	struct net_tls_config config;
@@ -46,6 +51,9 @@ struct validator {
 
 struct tls_conn {
 	int fd;
+	bool has_cert;	    /* of our own */
+	bool heard;	    /* something was received: */
+	uint8_t first_byte; /* of it */
 	br_ssl_client_context client;
 	struct validator validator;
 	uint8_t cert[MAX_CERT];
@@ -453,22 +461,27 @@ static const struct {
 	 "supported"},
 	{BR_ERR_RECV_FATAL_ALERT + 71, "the server accepts none of our ciphers"},
 	{BR_ERR_RECV_FATAL_ALERT + 112, "the server does not know this host name"},
-	{BR_ERR_RECV_FATAL_ALERT + 42, "the server refuses our certificate"},
+	{BR_ERR_RECV_FATAL_ALERT + ALERT_BAD_CERTIFICATE,
+	 "the server refuses our certificate"},
 	{BR_ERR_RECV_FATAL_ALERT + 116, "the server wants a certificate of ours"},
 	{BR_ERR_NO_CLIENT_AUTH, "the server wants a certificate of ours"},
 	{BR_ERR_UNSUPPORTED_VERSION,
 	 "the server speaks no TLS version that is supported"},
-	{BR_ERR_BAD_VERSION, "the server does not speak TLS"},
-	{BR_ERR_UNKNOWN_TYPE, "the server does not speak TLS"},
 };
 
 /* What the engine stopped at. Returns -1. */
 static int failed(struct tls_conn *c, struct err *err)
 {
 	int code = br_ssl_engine_last_error(&c->client.eng);
+	/* a record of the handshake, or an alert (RFC 5246 6.2.1) */
+	bool is_tls = !c->heard || c->first_byte == 22 || c->first_byte == 21;
 	bool x509 = code >= BR_ERR_X509_INVALID_VALUE && code <= BR_ERR_X509_NOT_TRUSTED;
 	enum err_code kind = x509 ? ERR_DENIED : ERR_UNAVAILABLE;
 
+	if (!is_tls)
+		return err_set(err, kind, "the server does not speak TLS");
+	if (!c->has_cert && code == BR_ERR_RECV_FATAL_ALERT + ALERT_BAD_CERTIFICATE)
+		code = BR_ERR_NO_CLIENT_AUTH;
 	if (code == BR_ERR_X509_EXPIRED) {
 		time_t now = time(NULL);
 		struct tm tm;
@@ -493,6 +506,35 @@ static int failed(struct tls_conn *c, struct err *err)
 		       code);
 }
 
+static void note_first(struct tls_conn *c, const uint8_t *data)
+{
+	if (!c->heard)
+		c->first_byte = *data;
+	c->heard = true;
+}
+
+/*
+ * The peer takes nothing any more, which is in err: it may have said why in an
+ * alert that is still to be read. Returns -1.
+ */
+static int last_words(struct tls_conn *c, struct err *err)
+{
+	br_ssl_engine_context *eng = &c->client.eng;
+	struct err ignored;
+
+	while (br_ssl_engine_current_state(eng) & BR_SSL_RECVREC) {
+		size_t n;
+		unsigned char *p = br_ssl_engine_recvrec_buf(eng, &n);
+		ssize_t r = net_raw_read(c->fd, p, n, 0, &ignored);
+
+		if (r <= 0)
+			return -1;
+		note_first(c, p);
+		br_ssl_engine_recvrec_ack(eng, (size_t)r);
+	}
+	return br_ssl_engine_last_error(eng) ? failed(c, err) : -1;
+}
+
 /*
  * Moves records between the engine and the socket until one of the states in
  * `target` is reached. 1; 0 if the connection ended before; -1.
@@ -514,7 +556,7 @@ static int run_until(struct tls_conn *c, unsigned target, int64_t deadline,
 			p = br_ssl_engine_sendrec_buf(eng, &n);
 			r = net_raw_write(c->fd, p, n, deadline, err);
 			if (r < 0)
-				return -1;
+				return last_words(c, err);
 			br_ssl_engine_sendrec_ack(eng, (size_t)r);
 			continue;
 		}
@@ -526,6 +568,7 @@ static int run_until(struct tls_conn *c, unsigned target, int64_t deadline,
 		r = net_raw_read(c->fd, p, n, deadline, err);
 		if (r <= 0)
 			return (int)r;
+		note_first(c, p);
 		br_ssl_engine_recvrec_ack(eng, (size_t)r);
 	}
 }
@@ -541,6 +584,7 @@ struct tls_conn *tls_start(struct net_tls *t, int fd, const char *host, int64_t 
 		return NULL;
 	c = xcalloc(1, sizeof(*c));
 	c->fd = fd;
+	c->has_cert = t->key;
 	client_init(&c->client);
 	validator_init(c, t, host);
 	set_own_cert(&c->client, t);

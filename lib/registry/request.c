@@ -70,7 +70,11 @@ static int status_error(struct registry *r, const struct fetch *f,
 					   : "the registry does not have it%s",
 			       buf_str(&text));
 	} else if (status == 401) {
-		code = ERR_UNAUTHENTICATED;
+		return err_set(err, ERR_UNAUTHENTICATED,
+			       r->o->auth
+				       ? "the registry refuses the credentials%s"
+				       : "the registry does not show it to everybody%s",
+			       buf_str(&text));
 	} else if (status == 403) {
 		code = ERR_DENIED;
 	} else if (status == 408 || status == 429 || status >= 500) {
