@@ -215,6 +215,11 @@ static int step(struct grpc_client *c, int64_t deadline)
 
 	if (c->broken || flush(c) < 0)
 		return -1;
+	/* nghttp2 has said, or been told, GOAWAY */
+	if (!nghttp2_session_want_read(c->session) && !c->out.len)
+		return broken(c, 0,
+			      c->greeted ? "the session is over"
+					 : "this is not a gRPC server");
 	if (deadline >= 0) {
 		int64_t left = deadline - time_mono();
 
