@@ -106,8 +106,10 @@ int cache_each(const struct cni_dirs *dirs, const char *container_id, const char
 		struct err why;
 
 		if (found && *e->d_name == '.') {
-			/* half written by a process that has died: the pod has one at a time */
-			unlink(path);
+			/* half written by a process that has died: the pod has one at a time
+			   (with another "-" it may be of a pod whose id begins with ours) */
+			if (!strchr(found, '-'))
+				unlink(path);
 			continue;
 		}
 		if (!found || (ifname && !str_eq(found, ifname)) ||
