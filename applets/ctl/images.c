@@ -4,12 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
-#include <unistd.h>
 
 #include "base/num.h"
 #include "base/str.h"
 #include "list.h"
+#include "password.h"
 
 static void add_image(yyjson_mut_doc *d, const char *name)
 {
@@ -28,32 +27,6 @@ yyjson_doc *images_status(struct ctl *c, const char *image, bool verbose, struct
 
 /* --- pull ------------------------------------------------------------------------------------ */
 
-/* A line from the terminal without echo, without its newline. */
-static int ask_password(struct ctl *c, char *dst, size_t size, struct err *err)
-{
-	struct termios old, quiet;
-	bool tty = tcgetattr(STDIN_FILENO, &old) == 0;
-	size_t n = 0;
-	ssize_t r;
-
-	ctl_say(c, "Enter Password:");
-	if (ctl_flush(c, err) < 0)
-		return -1;
-	if (tty) {
-		quiet = old;
-		quiet.c_lflag &= ~(tcflag_t)ECHO;
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-	}
-	while (n + 1 < size && (r = read(STDIN_FILENO, dst + n, 1)) == 1 &&
-	       dst[n] != '\n')
-		n++;
-	dst[n] = 0;
-	if (tty)
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
-	ctl_say(c, "\n");
-	return 0;
-}
-
 static int add_auth(struct ctl *c, const struct opts *o, yyjson_mut_doc *d,
 		    struct err *err)
 {
@@ -63,7 +36,7 @@ static int add_auth(struct ctl *c, const struct opts *o, yyjson_mut_doc *d,
 	char password[1024];
 
 	if (!str_empty(user)) {
-		if (ask_password(c, password, sizeof(password), err) < 0)
+		if (password_ask(c, password, sizeof(password), err) < 0)
 			return -1;
 		obj = json_add_obj(d, root, "auth");
 		json_add_str(d, obj, "username", user);

@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 import threading
 import time
 
@@ -817,6 +818,36 @@ def test_cannot_control_a_terminal(s):
         pass
     os.waitpid(pid, 0)
     holds(text, b"esc\\x1b[31m\ttab\r\n", "a log on a terminal")
+
+
+def test_password_on_a_terminal(s):
+    s.answers["PullImage"] = {"image_ref": IMG1}
+
+    def ask(keys):
+        pid, fd = pty.fork()
+        if pid == 0:
+            argv = [CRIBOX, "ctl", "-r", s.endpoint, "pull", "-u", "joe", "x"]
+            os.execve("/bin/sh", ["sh", "-c", '"$@"; echo status=$?', "sh"] + argv, env())
+        text = b""
+        while b"Password:" not in text:
+            text += os.read(fd, 100)
+        until(lambda: not termios.tcgetattr(fd)[3] & termios.ECHO, 5, "no echo")
+        os.write(fd, keys)
+        try:
+            while True:
+                text += os.read(fd, 4096)
+        except OSError:
+            pass
+        os.waitpid(pid, 0)
+        equal(b"hidden" in text, False, "the password is shown")
+        equal(bool(termios.tcgetattr(fd)[3] & termios.ECHO), True, "echo afterwards")
+        os.close(fd)
+        return text
+
+    holds(ask(b"hidden\n"), b"status=0")
+    equal(s.asked("PullImage")[0].auth.password, "hidden", "password")
+    ask(b"hid\x03")
+    equal(len(s.asked("PullImage")), 1, "pulls after Ctrl-C")
 
 
 def test_full_disk(s):
