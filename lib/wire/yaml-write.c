@@ -82,9 +82,11 @@ static void real_text(char *dst, size_t size, double v)
 }
 
 /* Bytes above ASCII count as letters: in keys they hardly are anything else. */
-static bool is_letter(char c)
+static bool is_letter(char ch)
 {
-	return (c | 32) >= 'a' ? (c | 32) <= 'z' : c < 0;
+	unsigned char c = (unsigned char)ch;
+
+	return c >= 0x80 || ((c | 32) >= 'a' && (c | 32) <= 'z');
 }
 
 /*
