@@ -65,7 +65,8 @@ static int status_error(struct registry *r, const struct fetch *f,
 	if (http_read_all(resp, MAX_ERROR_BODY, 5 * NS_PER_SEC, &body, &ignored) == 0)
 		add_words(r, &text, &body);
 	if (status == 404) {
-		return err_set(err, ERR_NOT_FOUND,
+		/* a manifest that is there names the blob: then it was lost */
+		return err_set(err, f->manifest ? ERR_NOT_FOUND : ERR_CORRUPT,
 			       f->manifest ? "not found%s"
 					   : "the registry does not have it%s",
 			       buf_str(&text));
@@ -130,7 +131,7 @@ static int redirect(struct url *u, const struct http1_head *head, struct err *er
 	const char *location = http1_head_get(head, "Location");
 	struct url next;
 
-	if (!location)
+	if (str_empty(location))
 		return err_set(err, ERR_UNAVAILABLE, "a redirect without a Location");
 	if (url_resolve(u, location, &next, err) < 0)
 		return err_wrap(err, "redirect");

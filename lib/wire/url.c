@@ -116,7 +116,9 @@ int url_resolve(const struct url *base, const char *s, struct url *ret, struct e
 		return url_parse(joined, ret, err);
 	}
 	if (s[0] != '/') {
-		/* dot segments are left to the server: it gets them as they are */
+		/* other dot segments are left to the server */
+		while (s[0] == '.' && s[1] == '/')
+			s += 2;
 		while (s[0] != '?' && dir && base->target[dir - 1] != '/')
 			dir--;
 		joined = xasprintf("%.*s%s", (int)dir, base->target, s);

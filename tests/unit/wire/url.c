@@ -92,6 +92,7 @@ TEST(resolve)
 	CHECK_STR(resolved("/x/y"), "https://r.io:5000/x/y");
 	CHECK_STR(resolved("//other/x"), "https://other/x");
 	CHECK_STR(resolved("z"), "https://r.io:5000/v2/a/blobs/z");
+	CHECK_STR(resolved("./sha256:z"), "https://r.io:5000/v2/a/blobs/sha256:z");
 	CHECK_STR(resolved("?q"), "https://r.io:5000/v2/a/blobs/x");
 	CHECK_STR(resolved("http://r.io:5000/"), "http://r.io:5000/");
 	CHECK(!resolved("gopher://x/"));
