@@ -65,7 +65,8 @@ OBJ = $(SRC:%.c=$(OUT)/obj/%.o) $(PROTO:proto/%.proto=$(OUT)/obj/gen/%.o)
 # $(call if-changed,TEXT): the recipe that writes TEXT to $@ when it differs (a tree that has
 # moved is the same tree).
 if-changed = @mkdir -p $(@D); text=$(call quote,$(subst $(CURDIR),.,$(1))); \
-	printf '%s\n' "$$text" | cmp -s - $@ || printf '%s\n' "$$text" >$@
+	printf '%s\n' "$$text" | cmp -s - $@ || \
+	{ printf '%s\n' "$$text" >$@.$$$$ && mv $@.$$$$ $@; }
 quote = '$(subst ','\'',$(1))'
 
 $(OUT)/ours.flags: FORCE
@@ -74,7 +75,7 @@ $(OUT)/ours.flags: FORCE
 # Every output is written beside its name and then renamed: several makes may share a tree.
 DEP = -MMD -MP -MF $(@:.o=.d) -MT $@
 
-$(OUT)/obj/%.o: %.c $(OUT)/ours.flags | $(LIBC) $(DEPS_SRC) $(GEN)
+$(OUT)/obj/%.o: %.c $(OUT)/ours.flags $(LIBC) | $(DEPS_SRC) $(GEN)
 	@echo '  CC      $@'
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(DEP) -c -o $@.$$$$ $< && mv $@.$$$$ $@
@@ -86,7 +87,7 @@ $(GEN): build/gen/%.pb-c.c: proto/%.proto | build/src/protobuf-c/.ok
 	@mkdir -p $(@D)
 	$(Q)protoc-c --c_out=build/gen -Iproto -Ibuild/src/protobuf-c -I/usr/include $<
 
-$(PROTO:proto/%.proto=$(OUT)/obj/gen/%.o): $(OUT)/obj/gen/%.o: build/gen/%.pb-c.c $(OUT)/ours.flags | $(LIBC) $(DEPS_SRC)
+$(PROTO:proto/%.proto=$(OUT)/obj/gen/%.o): $(OUT)/obj/gen/%.o: build/gen/%.pb-c.c $(OUT)/ours.flags $(LIBC) | $(DEPS_SRC)
 	@echo '  CC      $@'
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(STD) -w $(BASE_CFLAGS) $(SANITIZE) $(INC) $(DEP) -c -o $@.$$$$ $< && \

@@ -89,7 +89,8 @@ lib_OBJ := $(patsubst build/src/%.c,$(OUT)/obj/src/%.o,$(filter-out \
 $(OUT)/lib/lib$(LIB).a: $(lib_OBJ)
 	$(Q)$(AR) qcsD $@.$$$$ $^ && mv $@.$$$$ $@
 
-$(lib_OBJ): $(OUT)/obj/src/%.o: build/src/%.c build/src/$(LIB)/.ok $(OUT)/deps.flags
+$(lib_OBJ): $(OUT)/obj/src/%.o: build/src/%.c build/src/$(LIB)/.ok $(LIBC) \
+		$(OUT)/deps.flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(DEPS_CFLAGS) $(patsubst -I%,-Ibuild/src/$(LIB)/%,$($(LIB)_CFLAGS)) -c -o $@ $<
 else
