@@ -128,9 +128,10 @@ static size_t width_of(const char *s)
 void table_print(struct ctl *c, const struct table *t)
 {
 	size_t width[16];
-	unsigned columns = MIN(t->columns, (unsigned)ARRAY_LEN(width));
 
-	for (unsigned i = 0; i < columns; i++) {
+	if (t->columns > ARRAY_LEN(width))
+		abort(); /* a table of ours */
+	for (unsigned i = 0; i < t->columns; i++) {
 		width[i] = t->min_width ? t->min_width : 20;
 		for (size_t k = i; k < t->n; k += t->columns)
 			width[i] = MAX(width[i], width_of(t->cells[k]) + 3);
