@@ -1,6 +1,7 @@
 /*
  * The parts of stream: the connection, its buffers and states (stream.c), and
- * the protocols on it (stream_ws.c).
+ * the protocols on it (stream_ws.c,
+ * stream_spdy.c).
  */
 #ifndef RPC_STREAM_INT_H
 #define RPC_STREAM_INT_H
@@ -52,7 +53,9 @@ struct stream_session {
 	size_t in_at;
 	struct buf out;
 	size_t out_sent;
-	bool full; /* stream_send said no */
+	size_t held; /* output that the protocol keeps back, */
+	bool hold;   /* and the status */
+	bool full;   /* stream_send said no */
 	const uint8_t
 		*stuck; /* stdin that the process has not taken; in s->in or s->state */
 	size_t nstuck;
@@ -84,5 +87,6 @@ void stream_goodbye(struct stream_session *s);
 void stream_status_text(const struct stream_status *status, bool json, struct buf *out);
 
 extern const struct stream_protocol stream_ws;
+extern const struct stream_protocol stream_spdy;
 
 #endif

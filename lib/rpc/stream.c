@@ -23,6 +23,8 @@ enum {
 /* For the client: to say goodbye, and to take what is left before that. */
 static const int64_t LINGER_NS = 3 * NS_PER_SEC;
 static const int64_t FINISH_NS = 600 * NS_PER_SEC;
+/* For the client: to open the streams that the status waits for. */
+static const int64_t OPENING_NS = 30 * NS_PER_SEC;
 /* A client that is not read from is looked at this often. */
 static const int64_t LOOK_NS = 2 * NS_PER_SEC;
 
@@ -129,7 +131,7 @@ static void flush(struct stream_session *s)
 		buf_shift(&s->out, s->out_sent);
 		s->out_sent = 0;
 	}
-	if (s->phase == STREAM_FINISHING && !pending(s)) {
+	if (s->phase == STREAM_FINISHING && !pending(s) && !s->hold) {
 		s->phase = STREAM_LINGERING;
 		set_timer(s, LINGER_NS);
 	}
@@ -158,7 +160,7 @@ bool stream_send(struct stream_session *s, enum stream_channel channel, const vo
 		return !s->full;
 	s->protocol->output(s, channel, data, n);
 	flush(s);
-	s->full = pending(s) >= SEND_HIGH;
+	s->full = pending(s) + s->held >= SEND_HIGH;
 	return !s->full;
 }
 
@@ -169,8 +171,8 @@ void stream_finish(struct stream_session *s, const struct stream_status *status)
 	s->phase = STREAM_FINISHING;
 	s->nstuck = 0;
 	s->full = false;
-	set_timer(s, FINISH_NS);
 	s->protocol->finish(s, status);
+	set_timer(s, s->hold ? OPENING_NS : FINISH_NS);
 	flush(s);
 }
 
@@ -268,7 +270,7 @@ static void resume(struct stream_session *s)
 
 static void writable(struct stream_session *s)
 {
-	if (s->full && pending(s) <= SEND_LOW && s->phase == STREAM_OPEN) {
+	if (s->full && pending(s) + s->held <= SEND_LOW && s->phase == STREAM_OPEN) {
 		s->full = false;
 		s->ops->on_writable(s->arg);
 	}
@@ -347,7 +349,9 @@ void stream_resume(struct stream_session *s)
 
 static const struct stream_protocol *choose(const struct http1_head *req)
 {
-	return http1_head_has(req, "Upgrade", "websocket") ? &stream_ws : NULL;
+	if (http1_head_has(req, "Upgrade", "websocket"))
+		return &stream_ws;
+	return http1_head_has(req, "Upgrade", "SPDY/3.1") ? &stream_spdy : NULL;
 }
 
 /* Answers a request that cannot be served; the socket is fresh and takes it. */

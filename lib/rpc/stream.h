@@ -3,7 +3,8 @@
  * crictl speak it, on a connected TCP socket whose request head was already
  * read (http_server). The protocol behind it is chosen by the request:
  * WebSocket (RFC 6455) with the subprotocols v5., v4. and channel.k8s.io and
- * the base64 variants of the latter two. SPDY/3.1 can become a second one.
+ * the base64 variants of the latter two, or SPDY/3.1 with the stream protocols
+ * v4 to v1, which is what kubectl and crictl speak by default.
  *
  * Everything is non-blocking and bounded in both directions: what the process
  * does not read from stdin stays in the socket, and what the client does not
