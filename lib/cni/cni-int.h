@@ -208,6 +208,14 @@ size_t plugin_valid(const struct cni_plugin_args *p, struct arena *a, const char
 
 cni_plugin_fn plugin_bridge, plugin_host_local, plugin_loopback, plugin_portmap;
 
+/*
+ * Members of capability arguments by key, whatever its case: containerd writes "HostPort" and
+ * "Subnet", which plugins in Go take for hostPort and subnet. NULL and 0 for none.
+ */
+yyjson_val *plugin_get(yyjson_val *obj, const char *key);
+const char *plugin_str(yyjson_val *obj, const char *key);
+uint64_t plugin_u64(yyjson_val *obj, const char *key);
+
 /* The value of a key in CNI_ARGS ("K=V;K=V"), malloc'ed, or NULL. */
 char *plugin_arg(const struct cni_call *call, const char *key);
 

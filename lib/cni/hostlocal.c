@@ -43,7 +43,7 @@ struct ipam {
 static int want_ip(yyjson_val *v, const char *key, const struct ip_net *subnet,
 		   struct ip *ret, struct err *err)
 {
-	const char *s = json_str(v, key);
+	const char *s = plugin_str(v, key);
 
 	if (str_empty(s))
 		return 0;
@@ -55,7 +55,7 @@ static int want_ip(yyjson_val *v, const char *key, const struct ip_net *subnet,
 
 static int parse_range(yyjson_val *v, struct range *ret, struct err *err)
 {
-	const char *subnet = str_or_empty(json_str(v, "subnet"));
+	const char *subnet = str_or_empty(plugin_str(v, "subnet"));
 	struct range r;
 	struct ip first;
 

@@ -38,6 +38,31 @@ bool cni_plugin_known(const char *type)
 	return find(type);
 }
 
+yyjson_val *plugin_get(yyjson_val *obj, const char *key)
+{
+	yyjson_val *found = json_get(obj, key), *k, *v;
+
+	if (found)
+		return found;
+	json_each_member (k, v, obj)
+		if (!found && strcasecmp(yyjson_get_str(k), key) == 0 &&
+		    !yyjson_is_null(v))
+			found = v;
+	return found;
+}
+
+const char *plugin_str(yyjson_val *obj, const char *key)
+{
+	return yyjson_get_str(plugin_get(obj, key));
+}
+
+uint64_t plugin_u64(yyjson_val *obj, const char *key)
+{
+	yyjson_val *v = plugin_get(obj, key);
+
+	return yyjson_is_uint(v) ? yyjson_get_uint(v) : 0;
+}
+
 char *plugin_arg(const struct cni_call *call, const char *key)
 {
 	size_t n = strlen(key);

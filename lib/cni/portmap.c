@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "os/fd.h"
 #include "os/netlink.h"
+#include "wire/ctnl.h"
 
 #include <linux/netlink.h>
 
@@ -34,7 +35,7 @@ static int parse_proto(const char *s, uint8_t *ret, struct err *err)
 
 static int parse_port(yyjson_val *v, const char *key, uint16_t *ret, struct err *err)
 {
-	uint64_t port = json_u64(v, key, 0);
+	uint64_t port = plugin_u64(v, key);
 
 	if (port < 1 || port > UINT16_MAX)
 		return err_set(err, ERR_INVALID, "port mapping: %s is not 1 to 65535",
@@ -52,7 +53,7 @@ static bool is_any(const struct ip *ip)
 
 static int parse_mapping(yyjson_val *v, struct rules_port *ret, struct err *err)
 {
-	const char *proto = json_str(v, "protocol"), *host = json_str(v, "hostIP");
+	const char *proto = plugin_str(v, "protocol"), *host = plugin_str(v, "hostIP");
 	struct rules_port p = {0};
 
 	if (parse_proto(str_empty(proto) ? "tcp" : proto, &p.proto, err) < 0 ||
@@ -85,7 +86,7 @@ static int parse_mappings(const struct cni_plugin_args *p, struct arena *a,
 	ret->ports = arena_array(a, yyjson_arr_size(list), sizeof(*ret->ports));
 	json_each (v, list) {
 		/* a mapping without a host port asks for nothing */
-		if (json_get(v, "hostPort") && json_u64(v, "hostPort", 1) == 0)
+		if (plugin_get(v, "hostPort") && plugin_u64(v, "hostPort") == 0)
 			continue;
 		if (parse_mapping(v, &ret->ports[ret->n++], err) < 0)
 			return -1;
@@ -124,6 +125,49 @@ static int set_localnet(const struct ip *pod, bool on, struct err *err)
 	return link_call(rt, &req, err) < 0 ? err_wrap(err, "route_localnet") : 0;
 }
 
+static void forget_port(int nf, bool v6, const struct rules_port *p)
+{
+	BUF_AUTO req = {0}, reply = {0};
+	struct ctnl_flow flow;
+	struct err ignored;
+	struct nl_view v;
+	struct nl_msg m;
+
+	ctnl_dump(&req, v6, p->proto, p->host_port);
+	if (netlink_call(nf, req.data, req.len, &reply, &ignored) < 0)
+		return;
+	v = (struct nl_view){reply.data, reply.len};
+	while (nl_next(&v, &m)) {
+		if (!ctnl_parse(&m, &flow) || flow.proto != p->proto ||
+		    flow.port != p->host_port)
+			continue;
+		buf_reset(&req);
+		ctnl_delete(&req, v6, &flow);
+		netlink_call(nf, req.data, req.len, NULL, &ignored);
+	}
+}
+
+/*
+ * UDP has no connections that end: clients that go on sending would reach the pod that had
+ * the port before, or nobody, until the kernel forgets. Without connection tracking there is
+ * nothing to forget.
+ */
+static void forget_udp(const struct mappings *m, bool v6)
+{
+	struct err ignored;
+	FD_AUTO nf = -1;
+
+	for (size_t i = 0; i < m->n; i++) {
+		if (m->ports[i].proto != IPPROTO_UDP)
+			continue;
+		if (nf < 0)
+			nf = netlink_open(NETLINK_NETFILTER, &ignored);
+		if (nf < 0)
+			return;
+		forget_port(nf, v6, &m->ports[i]);
+	}
+}
+
 static int add_family(const struct cni_plugin_args *p, const struct res *prev,
 		      const struct mappings *m, bool v6, struct err *err)
 {
@@ -138,6 +182,7 @@ static int add_family(const struct cni_plugin_args *p, const struct res *prev,
 	if (rules_add_ports(&owner, pod, m->ports, m->n, snat,
 			    json_bool(p->conf, "masqAll", false), err) < 0)
 		return -1;
+	forget_udp(m, v6);
 	return v6 || !snat ? 0 : set_localnet(&pod->ip, true, err);
 }
 

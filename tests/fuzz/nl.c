@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wire/ctnl.h"
 #include "wire/nft.h"
 #include "wire/nl.h"
 #include "wire/rtnl.h"
@@ -24,6 +25,7 @@ static void parse(const struct nl_msg *m)
 	struct rtnl_link link;
 	struct rtnl_addr addr;
 	struct nft_rule_info rule;
+	struct ctnl_flow flow;
 	struct ip_net dst;
 	uint32_t n;
 	char text[IP_NET_TEXT];
@@ -38,6 +40,8 @@ static void parse(const struct nl_msg *m)
 		use(text, strlen(ip_net_format(text, &dst)));
 	if (rtnl_route_got(m, &n))
 		use(&n, sizeof(n));
+	if (ctnl_parse(m, &flow))
+		use(flow.tuple.data, flow.tuple.len);
 	if (nft_gen_parse(m, &n))
 		use(&n, sizeof(n));
 	if (nft_rule_parse(m, &rule)) {

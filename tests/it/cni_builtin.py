@@ -11,8 +11,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import frame  # noqa: E402
 from cnibed import (  # noqa: E402
-    OUTSIDE, OUTSIDE6, UPLINK, UPLINK6, Bed, arp_reply, inside, listen, netns, packet_socket,
-    tcp, udp, udp_frame)
+    OUTSIDE, OUTSIDE6, UPLINK, UPLINK6, Bed, arp_reply, inside, listen, make_socket, netns,
+    packet_socket, tcp, udp, udp_frame)
 from frame import equal, holds, sh  # noqa: E402
 
 GATEWAY = "10.244.0.1"
@@ -115,6 +115,24 @@ def test_loopback_stays_ours(bed):
         raw.send(frames)
         equal(secret.recv(10), b"in", "without our rule (else this test proves nothing)")
     bed.cni("--id", "a", "del")
+
+
+def test_udp_follows_the_port(bed):
+    """A client that goes on sending reaches the pod that has the port now."""
+    bed.add("a", "--port", "5353:53/udp")
+    with make_socket("outside", UPLINK, UDP) as client:
+        client.connect((UPLINK, 5353))
+        with listen("a", 53, kind=UDP) as server:
+            client.send(b"1")
+            equal(server.recv(9), b"1")
+        bed.cni("--id", "a", "del")
+        bed.add("b", "--port", "5353:53/udp")
+        with listen("b", 53, kind=UDP) as server:
+            client.send(b"2")
+            try:
+                equal(server.recv(9), b"2")
+            except socket.timeout:
+                raise AssertionError("still sent to the pod that is gone") from None
 
 
 def neighbour(name, address):

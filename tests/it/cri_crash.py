@@ -19,9 +19,19 @@ from frame import equal, holds, until  # noqa: E402
 # timeout: 300
 
 
+def workers(*names):
+    """Processes of cribox in these roles."""
+    found = crid.processes().items()
+    return [p for p, t in found if t.split(" ")[0] in names and "(Z)" not in t]
+
+
+def shims():
+    return workers("shim")
+
+
 def shim_pid(b, pod):
     """The process of a pod's shim: the one with the pod's id on its command line."""
-    found = [p for p, t in crid.processes().items() if " shim " in t and pod in t and "(Z)" not in t]
+    found = [p for p in shims() if pod in crid.processes().get(p, "")]
     equal(len(found), 1, "number of shims of the pod")
     return found[0]
 
@@ -107,9 +117,7 @@ def test_kill_at_any_moment(b):
         b.stop()
         call.cancel()
         b.start()
-        pod = b.client.RunPodSandbox(config=config).pod_sandbox_id if not named(b, config) else (
-            named(b, config)[0]
-        )
+        pod = usable(b, config)
         b.ids.add(pod)
         b.configs[pod] = config
         equal(pod_status(b, pod).state, READY, "state after the retry")
@@ -131,13 +139,18 @@ def test_kill_at_any_moment(b):
         b.client.RemovePodSandbox(pod_sandbox_id=pod)
     b.clean()
     equal(sorted(crid.files(b.root, b.state) - before), [], "files that are left")
-    left = [t for t in crid.processes().values() if " shim " in t and "(Z)" not in t]
-    equal(left, [], "shims that are left")
+    until(lambda: not shims(), 2, "no shim is left")
 
 
-def named(b, config):
+def usable(b, config):
+    """The pod of this name: what survived if it is ready, else a new one in its place."""
     name = config["metadata"]["name"]
-    return [p.id for p in b.client.ListPodSandbox().items if p.metadata.name == name]
+    for pod in b.client.ListPodSandbox().items:
+        if pod.metadata.name == name:
+            if pod.state == READY:
+                return pod.id
+            b.client.RemovePodSandbox(pod_sandbox_id=pod.id)
+    return b.client.RunPodSandbox(config=config).pod_sandbox_id
 
 
 def test_kill_while_stopping(b):
@@ -183,18 +196,13 @@ def test_kill_while_pulling(b):
         image = b.client.ImageStatus(image={"image": name}).image
         if image.id:  # it was complete, then it must be usable
             b.client.RemoveImage(image={"image": image.id})
-    until(lambda: not pullers(), 5, "no pull worker is left")
+    until(lambda: not workers("pull", "fetch", "unpack"), 5, "no pull worker is left")
     b.pull(name)
     pod = b.pod(namespaces={"network": NS_NODE})
     equal(b.finish(pod, "ls /data | wc -l", image=name)[1], "4\n", "files of the image")
     b.client.RemovePodSandbox(pod_sandbox_id=pod)
     b.client.RemoveImage(image={"image": name})
     until(lambda: files() == before, 5, "the files of the image are gone")
-
-
-def pullers():
-    words = (" pull", " fetch", " unpack")
-    return [t for t in crid.processes().values() if "cribox" in t and any(w in t for w in words)]
 
 
 def check_dead_shim(b, pod, ctrs, pids, begin):
@@ -274,10 +282,6 @@ def test_shim_killed_while_creating(b):
     for delay in (0.0, 0.005, 0.01, 0.02):
         config = b.pod_config()
         call = b.client.future("RunPodSandbox", config=config)
-
-        def shims():
-            return [p for p, t in crid.processes().items() if " shim " in t and "(Z)" not in t]
-
         found = until(shims, 5, "a shim")
         time.sleep(delay)
         for pid in found:
@@ -324,9 +328,17 @@ def test_retried_creation(b):
     ctr = b.ctr_config("true")
     request = {"pod_sandbox_id": pod, "config": ctr, "sandbox_config": config}
     calls = [b.client.future("CreateContainer", **request) for _ in range(4)]
-    ids = {c.result().container_id for c in calls}
+    ids, texts = set(), []
+    for call in calls:
+        try:
+            ids.add(call.result().container_id)
+        except crid.grpc.RpcError as e:  # it came when the first one had finished
+            equal(e.code().name, "ALREADY_EXISTS", "code")
+            texts.append(e.details())
     equal(len(ids), 1, "number of ids of the container")
     b.ids.update(ids)
+    for text in texts:
+        holds(text, ids.copy().pop()[:12], "message")
     equal(len(b.client.ListContainers().containers), 1, "number of containers")
 
 

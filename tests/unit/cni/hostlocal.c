@@ -143,6 +143,19 @@ TEST(requested_addresses)
 	end();
 }
 
+/* As containerd's Go library writes it: field names without tags. */
+TEST(ranges_of_the_runtime)
+{
+	BUF_AUTO b = {0};
+
+	begin();
+	CHECK_HAS(run(&b, "ADD", "a", "\"x\":1",
+		      ",\"runtimeConfig\":{\"ipRanges\":[[{\"Subnet\":\"10.5.0.0/24\","
+		      "\"RangeStart\":\"10.5.0.7\"}]]}"),
+		  "10.5.0.7/24");
+	end();
+}
+
 TEST(leases_of_others)
 {
 	BUF_AUTO b = {0};

@@ -4,11 +4,13 @@
 #include <linux/if_link.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
 #include "base/num.h"
+#include "wire/ctnl.h"
 #include "wire/nft.h"
 #include "wire/nl.h"
 #include "wire/rtnl.h"
@@ -294,6 +296,32 @@ TEST(nft_batch)
 		CHECK_INT(info.handle, 0);
 	}
 	CHECK_INT(rules, 1);
+}
+
+TEST(connection_requests)
+{
+	BUF_AUTO b = {0}, again = {0};
+	struct ctnl_flow flow;
+	struct nl_view v;
+	struct nl_msg m;
+
+	ctnl_dump(&b, false, 17, 5353);
+	CHECK_INT(check_messages(&b, sizeof(struct nfgenmsg)), 1);
+	/* what it is asked for by is what comes back */
+	v = view(&b);
+	CHECK(nl_next(&v, &m));
+	CHECK(!ctnl_parse(&m, &flow));
+	m.type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW;
+	CHECK(ctnl_parse(&m, &flow));
+	CHECK_INT(flow.proto, 17);
+	CHECK_INT(flow.port, 5353);
+	ctnl_delete(&again, false, &flow);
+	CHECK_INT(check_messages(&again, sizeof(struct nfgenmsg)), 1);
+	v = view(&again);
+	CHECK(nl_next(&v, &m));
+	m.type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW;
+	CHECK(ctnl_parse(&m, &flow));
+	CHECK_INT(flow.port, 5353);
 }
 
 TEST(nft_long_comment_is_cut)
