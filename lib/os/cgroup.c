@@ -27,6 +27,8 @@ enum {
 
 struct tree {
 	char *controllers; /* ",cpu,cpuacct,": of version 1; of version 2, what it offers */
+	char *name;	   /* of the mount point's directory */
+	char *options;	   /* of mount(2), version 1 */
 	int fd;
 	bool v2;
 };
@@ -44,6 +46,8 @@ void cgroups_free(struct cgroups *g)
 	for (unsigned i = 0; i < g->n; i++) {
 		fd_close(&g->trees[i].fd);
 		free(g->trees[i].controllers);
+		free(g->trees[i].options);
+		free(g->trees[i].name);
 	}
 	free(g);
 }
@@ -91,6 +95,26 @@ static void unescape(char *s)
 	*out = 0;
 }
 
+/* The controllers, or the name, out of mountinfo's "rw,xattr,name=systemd". */
+static char *mount_options(const char *text)
+{
+	BUF_AUTO out = {0};
+
+	while (*text) {
+		size_t n = strcspn(text, ",\n");
+		STR_AUTO word = xstrndup(text, n);
+
+		if (str_starts(word, "name="))
+			buf_add_fmt(&out, "%snone,%s", out.len ? "," : "", word);
+		else if (n && !str_eq(word, "rw") && !str_eq(word, "ro") &&
+			 !str_eq(word, "xattr") && !str_eq(word, "clone_children") &&
+			 !str_starts(word, "release_agent"))
+			buf_add_fmt(&out, "%s%s", out.len ? "," : "", word);
+		text += n + (text[n] != 0);
+	}
+	return buf_detach(&out);
+}
+
 static void add_tree(struct cgroups *g, char *where, bool v2, const char *options)
 {
 	struct tree *t = &g->trees[g->n];
@@ -107,11 +131,15 @@ static void add_tree(struct cgroups *g, char *where, bool v2, const char *option
 	if (v2 && file_read(t->fd, "cgroup.controllers", MAX_FILE, &text, &err) < 0)
 		buf_reset(&text);
 	t->controllers = to_list(v2 ? buf_str(&text) : options);
+	t->name = xstrdup(strrchr(where, '/') ? strrchr(where, '/') + 1 : where);
+	t->options = mount_options(options);
 	for (unsigned i = 0; i < g->n; i++)
 		if (str_eq(g->trees[i].controllers, t->controllers) &&
 		    g->trees[i].v2 == v2) { /* mounted twice */
 			fd_close(&t->fd);
 			free(t->controllers);
+			free(t->options);
+			free(t->name);
 			return;
 		}
 	g->n++;
@@ -181,6 +209,21 @@ enum cgroups_mode cgroups_mode(const struct cgroups *g)
 unsigned cgroups_count(const struct cgroups *g)
 {
 	return g->n;
+}
+
+bool cgroups_tree_is_v2(const struct cgroups *g, unsigned i)
+{
+	return g->trees[i].v2;
+}
+
+const char *cgroups_tree_name(const struct cgroups *g, unsigned i)
+{
+	return g->trees[i].name;
+}
+
+const char *cgroups_tree_options(const struct cgroups *g, unsigned i)
+{
+	return g->trees[i].options;
 }
 
 /* The tree of a controller; "" is the unified tree, "cgroup" where processes are listed. */
@@ -349,6 +392,16 @@ int cgroup_make(const struct cgroups *g, const char *path, struct err *err)
 }
 
 /* --- files -------------------------------------------------------------------------------- */
+
+int cgroups_tree_dir(const struct cgroups *g, unsigned i, const char *path,
+		     struct err *err)
+{
+	const char *p = relative(path, err);
+
+	if (!p)
+		return -1;
+	return path_open_beneath(g->trees[i].fd, p, O_PATH | O_DIRECTORY, 0, err);
+}
 
 int cgroup_dir(const struct cgroups *g, const char *controller, const char *path,
 	       struct err *err)

@@ -1,0 +1,232 @@
+/* exec: one more process in a running container: setns, clone, and the way of process.c. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "oci/oci-int.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/proc.h"
+
+struct exec {
+	const struct oci_exec *how;
+	struct oci_process process;
+	struct buf seccomp;
+	int flags; /* CLONE_NEWx to join */
+	int sock[2];
+	struct buf *warnings;
+	bool failed; /* the child has said so */
+};
+
+/* Which namespaces differ from ours: joining our own user namespace is an error. */
+static int find_namespaces(struct exec *x, struct err *err)
+{
+	for (unsigned i = 0; i < OCI_NS_COUNT; i++) {
+		char path[64];
+		struct stat ours, theirs;
+
+		if (x->how->ns_mask) {
+			if (x->how->ns_mask >> i & 1)
+				x->flags |= oci_ns_types[i].flag;
+			continue;
+		}
+		snprintf(path, sizeof(path), "/proc/self/ns/%s", oci_ns_types[i].file);
+		if (stat(path, &ours) < 0)
+			continue; /* not in this kernel */
+		snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)x->how->pid,
+			 oci_ns_types[i].file);
+		if (stat(path, &theirs) < 0)
+			return err_sys(err, errno, "namespaces of process %d",
+				       (int)x->how->pid);
+		if (ours.st_ino != theirs.st_ino)
+			x->flags |= oci_ns_types[i].flag;
+	}
+	return 0;
+}
+
+/* In the container: the process that becomes the program. */
+static void child(struct exec *x)
+{
+	const struct oci_exec *how = x->how;
+	struct err err = {.code = ERR_NONE};
+	struct oci_enter enter = {
+		.process = &x->process,
+		.seccomp = how->seccomp ? how->seccomp : &x->seccomp,
+		.sock = x->sock[1],
+		.stdio = {how->stdio[0], how->stdio[1], how->stdio[2]},
+		.console = how->console,
+		.userns = (x->flags & CLONE_NEWUSER) != 0,
+		.pdeathsig = how->pdeathsig,
+		.start_fd = -1,
+		.preserve_fds = how->preserve_fds,
+	};
+	FD_AUTO pts = -1;
+	int r = 0;
+
+	fd_close(&x->sock[0]);
+	setsid();
+	if ((x->flags & CLONE_NEWUSER) &&
+	    (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
+		r = err_sys(&err, errno, "become root of the user namespace");
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (r == 0)
+		r = oci_set_rlimits(&x->process, x->sock[1], &err);
+	if (r == 0 && how->console < 0 && how->console_socket >= 0) {
+		pts = file_open(AT_FDCWD, "/dev/pts", O_PATH | O_DIRECTORY | O_NOFOLLOW,
+				0, &err);
+		r = pts < 0 ? -1
+			    : (enter.console = oci_make_terminal(
+				       pts, &x->process, how->console_socket, &err));
+	}
+	if (r >= 0)
+		oci_enter(&enter, &err);
+	oci_send(x->sock[1], OCI_MSG_ERROR, 0, &err);
+	_exit(1);
+}
+
+/* The cgroup first: then the child is born in it. */
+static int enter_container(struct exec *x, struct err *err)
+{
+	const struct oci_exec *how = x->how;
+
+	if (how->cgroup && cgroup_join(how->cgroups, how->cgroup, 0, err) < 0)
+		return -1;
+	if (oci_apply_oom(getpid(), &x->process, NULL, err) < 0)
+		return -1;
+	/* from here on we can be seen from within */
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (x->flags && setns(how->pidfd, x->flags) < 0)
+		return err_sys(err, errno, "join the container's namespaces");
+	return 0;
+}
+
+static pid_t clone_child(struct exec *x, int *ret_pidfd, struct err *err)
+{
+	pid_t pid = ns_clone(CLONE_PARENT, ret_pidfd, err);
+
+	if (pid == 0)
+		child(x);
+	return pid;
+}
+
+static pid_t clone_by_stage(struct exec *x, int *ret_pidfd, struct err *err)
+{
+	struct err e = {.code = ERR_NONE};
+	struct oci_msg m = {.type = OCI_MSG_ERROR};
+	pid_t stage, pid = -1;
+
+	stage = fork();
+	if (stage < 0)
+		return err_sys(err, errno, "fork");
+	if (stage == 0) {
+		oci_reset_signals();
+		if (enter_container(x, &e) == 0)
+			pid = clone_child(x, NULL, &e);
+		oci_send(x->sock[1], pid < 0 ? OCI_MSG_ERROR : OCI_MSG_PID, pid, &e);
+		_exit(0);
+	}
+	fd_close(&x->sock[1]);
+	/* the child may be faster than the stage with its own words */
+	for (;;) {
+		ssize_t n = recv(x->sock[0], &m, sizeof(m), 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n != (ssize_t)sizeof(m)) {
+			err_set(err, ERR_INTERNAL, "the process in between died");
+			break;
+		}
+		if (m.type == OCI_MSG_WARN && x->warnings)
+			buf_add_fmt(x->warnings, "%s\n", m.err.msg);
+		if (m.type == OCI_MSG_ERROR) {
+			*err = m.err;
+			x->failed = true;
+			if (m.pid < 0) /* of the stage: there is no child */
+				break;
+		}
+		if (m.type == OCI_MSG_PID) {
+			struct err ignored;
+
+			pid = m.pid;
+			*ret_pidfd = proc_pidfd(pid, x->failed ? &ignored : err);
+			break;
+		}
+	}
+	waitpid(stage, NULL, 0);
+	return pid;
+}
+
+void oci_exec_init(struct oci_exec *how)
+{
+	*how = (struct oci_exec){
+		.pidfd = -1, .stdio = {-1, -1, -1}, .console = -1, .console_socket = -1};
+}
+
+static int prepare(struct exec *x, struct err *err)
+{
+	const struct oci_exec *how = x->how;
+
+	x->process = *how->process;
+	oci_clamp_caps(&x->process.caps, caps_bounding(), x->warnings);
+	if (x->process.terminal && how->console < 0 && how->console_socket < 0)
+		return err_set(err, ERR_INVALID,
+			       "process.terminal is set, but no console was given");
+	if (find_namespaces(x, err) < 0)
+		return -1;
+	if (!how->seccomp && how->spec &&
+	    oci_seccomp_compile(how->spec, &x->seccomp, err) < 0)
+		return -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, x->sock) < 0)
+		return err_sys(err, errno, "socket pair");
+	return 0;
+}
+
+static int run(struct exec *x, struct oci_started *ret, struct err *err)
+{
+	int pidfd = -1, r = 0;
+	pid_t pid;
+
+	if (x->how->for_parent) {
+		pid = enter_container(x, err) < 0 ? -1 : clone_child(x, &pidfd, err);
+		fd_close(&x->sock[1]);
+	} else {
+		pid = clone_by_stage(x, &pidfd, err);
+	}
+	if (pid < 0)
+		return -1;
+	if (x->failed)
+		r = -1;
+	else if (!x->how->async)
+		r = oci_wait(x->sock[0], false, x->warnings, err);
+	if (r < 0) {
+		waitpid(pid, NULL, 0);
+		fd_close(&pidfd);
+		return -1;
+	}
+	*ret = (struct oci_started){pid, pidfd,
+				    x->how->async ? fd_take(&x->sock[0]) : -1};
+	return 0;
+}
+
+int oci_exec(const struct oci_exec *how, struct oci_started *ret, struct buf *warnings,
+	     struct err *err)
+{
+	struct exec x = {.how = how, .sock = {-1, -1}, .warnings = warnings};
+	int r = prepare(&x, err);
+
+	if (r == 0)
+		r = run(&x, ret, err);
+	fd_close(&x.sock[0]);
+	fd_close(&x.sock[1]);
+	buf_done(&x.seccomp);
+	return r;
+}

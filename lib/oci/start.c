@@ -1,0 +1,481 @@
+/*
+ * start: makes a container's init process.
+ *
+ * The caller opens what lies in the host, and clones a child into the new namespaces (from
+ * a stage in between, if namespaces are joined that only children see: user, pid). It
+ * writes the child's id maps, puts it into its cgroup, and lets it go on. All that the
+ * child has to say comes over one socket: warnings, one error, "ready"; its end is execve.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "oci/oci-int.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/proc.h"
+
+/* --- messages ----------------------------------------------------------------------------- */
+
+void oci_send(int sock, enum oci_msg_type type, pid_t pid, const struct err *err)
+{
+	struct oci_msg m = {.type = type, .pid = pid};
+
+	if (err)
+		m.err = *err;
+	/* the starter may be gone: there is nobody else to tell */
+	if (send(sock, &m, sizeof(m), MSG_NOSIGNAL) < 0)
+		return;
+}
+
+void oci_warn(int sock, const char *fmt, ...)
+{
+	struct err e = {.code = ERR_NONE};
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(e.msg, sizeof(e.msg), fmt, ap);
+	va_end(ap);
+	oci_send(sock, OCI_MSG_WARN, 0, &e);
+}
+
+/* One message, or 0 at the end, or -1. */
+static int receive(int sock, struct oci_msg *m)
+{
+	ssize_t n;
+
+	do
+		n = recv(sock, m, sizeof(*m), 0);
+	while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)sizeof(*m)) {
+		m->err.msg[sizeof(m->err.msg) - 1] = 0;
+		return 1;
+	}
+	return n == 0 || (n < 0 && errno == ECONNRESET) ? 0 : -1;
+}
+
+int oci_wait(int sock, bool stop_at_ready, struct buf *warnings, struct err *err)
+{
+	struct oci_msg m;
+	int r;
+
+	while ((r = receive(sock, &m)) > 0) {
+		if (m.type == OCI_MSG_WARN && warnings)
+			buf_add_fmt(warnings, "%s\n", m.err.msg);
+		if (m.type == OCI_MSG_ERROR) {
+			*err = m.err;
+			return -1;
+		}
+		if (m.type == OCI_MSG_READY && stop_at_ready)
+			return 1;
+	}
+	return r < 0 ? err_sys(err, errno, "wait for the container") : 0;
+}
+
+int oci_started(int errfd, struct err *err)
+{
+	return oci_wait(errfd, false, NULL, err);
+}
+
+/* --- rights ------------------------------------------------------------------------------- */
+
+void oci_clamp_caps(struct caps *c, uint64_t have, struct buf *warnings)
+{
+	uint64_t lost = (c->bounding | c->permitted | c->effective | c->inheritable |
+			 c->ambient) &
+			~have;
+
+	c->bounding &= have;
+	c->permitted &= have;
+	c->effective &= have;
+	c->inheritable &= have;
+	c->ambient &= have;
+	if (!lost || !warnings)
+		return;
+	buf_add_str(warnings, "left out, for we do not have them ourselves:");
+	for (unsigned i = 0; caps_name(i); i++)
+		if (lost >> i & 1)
+			buf_add_fmt(warnings, " %s", caps_name(i));
+	buf_add_char(warnings, '\n');
+}
+
+int oci_apply_oom(pid_t pid, const struct oci_process *p, struct buf *warnings,
+		  struct err *err)
+{
+	char path[64], text[16];
+	BUF_AUTO old = {0};
+	struct err ignored;
+
+	if (!p->has_oom)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
+	snprintf(text, sizeof(text), "%d", p->oom_score_adj);
+	if (file_write(AT_FDCWD, path, text, err) == 0)
+		return 0;
+	if (err->sys != EACCES && err->sys != EPERM)
+		return err_wrap(err, "oom_score_adj %d", p->oom_score_adj);
+	/* lowering takes CAP_SYS_RESOURCE: as low as it is already */
+	if (file_read(AT_FDCWD, path, 64, &old, &ignored) == 0 && warnings)
+		buf_add_fmt(warnings, "oom_score_adj %d clamped to %d\n",
+			    p->oom_score_adj, atoi(buf_str(&old)));
+	return 0;
+}
+
+/* --- the child ---------------------------------------------------------------------------- */
+
+struct start {
+	const struct oci_start *how;
+	struct oci_plan *plan;
+	struct arena arena;
+	struct oci_process process;
+	struct buf seccomp;
+	struct cgroups *host; /* for cgroup mounts when the caller gave none */
+	int ns[OCI_NS_COUNT]; /* to join: opened, or the caller's; -1 */
+	bool own_ns[OCI_NS_COUNT];
+	int sock[2]; /* ours, the child's */
+	struct buf *warnings;
+};
+
+static bool is_new(const struct start *s, enum oci_ns ns)
+{
+	return s->plan->new_ns >> ns & 1;
+}
+
+/* Maps are written, the cgroup is joined: the parent says a byte. */
+static int wait_go(int sock, struct err *err)
+{
+	char c;
+
+	if (recv(sock, &c, 1, 0) != 1)
+		return err_set(err, ERR_CANCELLED, "the starting process is gone");
+	return 0;
+}
+
+static int join(const struct start *s, struct err *err)
+{
+	static const enum oci_ns later[] = {OCI_NS_CGROUP, OCI_NS_IPC, OCI_NS_UTS,
+					    OCI_NS_NET};
+
+	for (size_t i = 0; i < ARRAY_LEN(later); i++)
+		if (s->ns[later[i]] >= 0 &&
+		    setns(s->ns[later[i]], oci_ns_types[later[i]].flag) < 0)
+			return err_sys(err, errno, "join %s namespace",
+				       oci_ns_types[later[i]].name);
+	/* its root is where we are now: in the container's group */
+	if (is_new(s, OCI_NS_CGROUP) && unshare(oci_ns_types[OCI_NS_CGROUP].flag) < 0)
+		return err_sys(err, errno, "new cgroup namespace");
+	return 0;
+}
+
+static void loopback_up(void)
+{
+	struct ifreq ifr = {.ifr_name = "lo"};
+	FD_AUTO fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
+		return;
+	ifr.ifr_flags |= IFF_UP | IFF_RUNNING;
+	if (ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
+		return; /* it is there and down: as some sandboxes want it */
+}
+
+/* A session keyring of its own: keys of the caller's session are not the container's. */
+static int new_keyring(const char *id, struct err *err)
+{
+	STR_AUTO name = xasprintf("_ses.%s", id);
+
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name) < 0 &&
+	    errno != ENOSYS && errno != EPERM && errno != EDQUOT)
+		return err_sys(err, errno, "join session keyring %s", name);
+	return 0;
+}
+
+static int child_setup(struct start *s, struct oci_root *r, struct err *err)
+{
+	bool user = is_new(s, OCI_NS_USER) || s->ns[OCI_NS_USER] >= 0;
+
+	if (wait_go(s->sock[1], err) < 0)
+		return -1;
+	if (user && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
+		return err_sys(err, errno, "become root of the user namespace");
+	/* becoming another user has reset it */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || join(s, err) < 0)
+		return err->code ? -1 : err_sys(err, errno, "dumpable");
+	setsid();
+	if (is_new(s, OCI_NS_NET))
+		loopback_up();
+	if (new_keyring(s->how->id, err) < 0 ||
+	    oci_set_rlimits(&s->process, s->sock[1], err) < 0)
+		return -1;
+	umask(0);
+	return oci_setup(r, err);
+}
+
+/* The child from clone to execve. */
+static void child(struct start *s)
+{
+	const struct oci_start *how = s->how;
+	struct err err = {.code = ERR_NONE};
+	struct oci_root root = {
+		.plan = s->plan,
+		.how = how,
+		.cgroups = how->cgroups ? how->cgroups : s->host,
+		.arena = &s->arena,
+		.sock = s->sock[1],
+		.fd = -1,
+		.proc = -1,
+		.empty = -1,
+		.console = -1,
+		.mounted = arena_array(&s->arena, s->plan->n + 1, sizeof(*root.mounted)),
+	};
+	struct oci_enter enter = {
+		.process = &s->process,
+		.seccomp = &s->seccomp,
+		.sock = s->sock[1],
+		.stdio = {how->stdio[0], how->stdio[1], how->stdio[2]},
+		.console = how->console,
+		.userns = is_new(s, OCI_NS_USER) || s->ns[OCI_NS_USER] >= 0,
+		.pdeathsig = how->pdeathsig,
+		.start_fd = how->start_fd,
+		.preserve_fds = how->preserve_fds,
+	};
+
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	oci_reset_signals();
+	fd_close(&s->sock[0]);
+	if (child_setup(s, &root, &err) == 0) {
+		if (root.console >= 0)
+			enter.console = root.console;
+		oci_enter(&enter, &err);
+	}
+	oci_send(s->sock[1], OCI_MSG_ERROR, 0, &err);
+	_exit(1);
+}
+
+/* --- the parent --------------------------------------------------------------------------- */
+
+static int open_namespaces(struct start *s, struct err *err)
+{
+	for (unsigned i = 0; i < OCI_NS_COUNT; i++) {
+		const struct oci_namespace *n = &s->how->spec->ns[i];
+
+		s->ns[i] = s->how->ns_fds[i];
+		if (s->ns[i] >= 0 || !n->present || !n->path)
+			continue;
+		s->ns[i] = file_open(AT_FDCWD, n->path, O_RDONLY, 0, err);
+		if (s->ns[i] < 0)
+			return err_wrap(err, "%s namespace", oci_ns_types[i].name);
+		s->own_ns[i] = true;
+	}
+	if (s->ns[OCI_NS_MNT] >= 0)
+		return err_set(err, ERR_UNIMPLEMENTED,
+			       "joining a mount namespace is not supported");
+	return 0;
+}
+
+/* Those that only children see are joined before the clone, by a process that is ours. */
+static int join_early(const struct start *s, struct err *err)
+{
+	if (s->ns[OCI_NS_USER] >= 0 && setns(s->ns[OCI_NS_USER], CLONE_NEWUSER) < 0)
+		return err_sys(err, errno, "join user namespace");
+	if (s->ns[OCI_NS_PID] >= 0 && setns(s->ns[OCI_NS_PID], CLONE_NEWPID) < 0)
+		return err_sys(err, errno, "join pid namespace");
+	return 0;
+}
+
+static pid_t clone_child(struct start *s, uint64_t flags, int *ret_pidfd, struct err *err)
+{
+	pid_t pid;
+
+	for (unsigned i = 0; i < OCI_NS_COUNT; i++)
+		if (is_new(s, i) && i != OCI_NS_CGROUP)
+			flags |= (uint64_t)oci_ns_types[i].flag;
+	/* what is ours must not be seen from within: /proc/PID/fd, /proc/PID/exe, ptrace */
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	pid = ns_clone(flags, ret_pidfd, err);
+	if (pid == 0)
+		child(s);
+	return pid < 0 ? err_wrap(err, "new namespaces") : pid;
+}
+
+/* Through a stage that joins namespaces and clones a sibling of itself. */
+static pid_t clone_by_stage(struct start *s, int *ret_pidfd, struct err *err)
+{
+	struct err e = {.code = ERR_NONE};
+	pid_t stage, pid = -1;
+	struct oci_msg m;
+
+	stage = fork();
+	if (stage < 0)
+		return err_sys(err, errno, "fork");
+	if (stage == 0) {
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+		if (join_early(s, &e) == 0)
+			pid = clone_child(s, CLONE_PARENT, NULL, &e);
+		oci_send(s->sock[1], pid < 0 ? OCI_MSG_ERROR : OCI_MSG_PID, pid, &e);
+		_exit(0);
+	}
+	fd_close(&s->sock[1]);
+	if (receive(s->sock[0], &m) != 1) {
+		err_set(err, ERR_INTERNAL, "the process in between died");
+	} else if (m.type != OCI_MSG_PID) {
+		*err = m.err;
+	} else {
+		pid = m.pid;
+		*ret_pidfd = proc_pidfd(pid, err);
+	}
+	waitpid(stage, NULL, 0);
+	return pid;
+}
+
+static pid_t launch(struct start *s, int *ret_pidfd, struct err *err)
+{
+	bool early = s->ns[OCI_NS_USER] >= 0 || s->ns[OCI_NS_PID] >= 0;
+	pid_t pid;
+
+	if (early && !s->how->for_parent)
+		return clone_by_stage(s, ret_pidfd, err);
+	/* afterwards we have no rights left to lower it */
+	if (early && (oci_apply_oom(getpid(), &s->process, s->warnings, err) < 0 ||
+		      join_early(s, err) < 0))
+		return -1;
+	s->process.has_oom = s->process.has_oom && !early;
+	pid = clone_child(s, s->how->for_parent ? CLONE_PARENT : 0, ret_pidfd, err);
+	fd_close(&s->sock[1]);
+	return pid;
+}
+
+static int write_maps(struct start *s, pid_t pid, struct err *err)
+{
+	const struct oci_spec *spec = s->how->spec;
+
+	if (!is_new(s, OCI_NS_USER))
+		return 0;
+	if (ns_write_map(pid, "uid_map", spec->uids, spec->nuids, err) < 0)
+		return err_wrap(err, "linux.uidMappings");
+	if (ns_write_map(pid, "gid_map", spec->gids, spec->ngids, err) < 0)
+		return err_wrap(err, "linux.gidMappings");
+	return 0;
+}
+
+/* From the clone to "ready" or to the program. */
+static int drive(struct start *s, pid_t pid, struct err *err)
+{
+	const struct oci_start *how = s->how;
+
+	if (write_maps(s, pid, err) < 0 ||
+	    oci_apply_oom(pid, &s->process, s->warnings, err) < 0 ||
+	    (how->cgroup && cgroup_join(how->cgroups, how->cgroup, pid, err) < 0))
+		return -1;
+	if (send(s->sock[0], "", 1, MSG_NOSIGNAL) != 1)
+		return err_sys(err, errno, "the container's process died");
+	if (oci_wait(s->sock[0], how->start_fd >= 0, s->warnings, err) < 0)
+		return -1;
+	return 0;
+}
+
+static int check(const struct oci_start *how, struct err *err)
+{
+	const struct oci_process *p = how->spec->process;
+
+	if (!p)
+		return err_set(err, ERR_INVALID, "process property must not be empty");
+	if (p->terminal && how->console < 0 && how->console_socket < 0)
+		return err_set(err, ERR_INVALID,
+			       "process.terminal is set, but no console was given");
+	return 0;
+}
+
+static int prepare(struct start *s, struct err *err)
+{
+	const struct oci_start *how = s->how;
+	struct oci_plan_how plan = {.console = how->console >= 0 ||
+					       how->console_socket >= 0};
+	struct err ignored;
+
+	s->process = *how->spec->process;
+	oci_clamp_caps(&s->process.caps, caps_bounding(), s->warnings);
+	for (unsigned i = 0; i < OCI_NS_COUNT; i++)
+		if (how->ns_fds[i] >= 0)
+			plan.joined |= 1U << i;
+	s->plan = oci_plan_new(how->spec, &plan, &s->arena);
+	if (!how->cgroups)
+		s->host = cgroups_open(&ignored);
+	if (oci_seccomp_compile(how->spec, &s->seccomp, err) < 0 ||
+	    open_namespaces(s, err) < 0 || oci_prepare(s->plan, how, &s->arena, err) < 0)
+		return -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->sock) < 0)
+		return err_sys(err, errno, "socket pair");
+	return 0;
+}
+
+static void release(struct start *s)
+{
+	for (unsigned i = 0; i < OCI_NS_COUNT; i++)
+		if (s->own_ns[i])
+			fd_close(&s->ns[i]);
+	if (s->plan)
+		oci_unprepare(s->plan);
+	fd_close(&s->sock[0]);
+	fd_close(&s->sock[1]);
+	cgroups_free(s->host);
+	buf_done(&s->seccomp);
+	arena_done(&s->arena);
+}
+
+void oci_start_init(struct oci_start *how)
+{
+	*how = (struct oci_start){
+		.rootfs_fd = -1,
+		.stdio = {-1, -1, -1},
+		.console = -1,
+		.console_socket = -1,
+		.start_fd = -1,
+	};
+	for (unsigned i = 0; i < OCI_NS_COUNT; i++)
+		how->ns_fds[i] = -1;
+}
+
+int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *warnings,
+	      struct err *err)
+{
+	struct start s = {.how = how, .sock = {-1, -1}, .warnings = warnings};
+	int pidfd = -1, r = -1;
+	pid_t pid;
+
+	memset(s.ns, -1, sizeof(s.ns));
+	if (check(how, err) < 0)
+		return -1;
+	if (prepare(&s, err) == 0) {
+		pid = launch(&s, &pidfd, err);
+		if (pid > 0) {
+			r = drive(&s, pid, err);
+			if (r < 0) {
+				kill(pid, SIGKILL);
+				/* for_parent: the caller's parent reaps it */
+				waitpid(pid, NULL, 0);
+				fd_close(&pidfd);
+			}
+		}
+	}
+	if (r == 0)
+		*ret = (struct oci_started){
+			pid, pidfd, how->start_fd >= 0 ? fd_take(&s.sock[0]) : -1};
+	release(&s);
+	return r;
+}
