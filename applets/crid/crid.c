@@ -18,6 +18,7 @@
 #include "applet.h"
 #include "base/str.h"
 #include "cni/cni.h"
+#include "os/caps.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/sock.h"
@@ -142,6 +143,10 @@ static int serve(struct crid *d, struct err *err)
 	d->grpc = grpc_server_new(d->loop, &ops, d->svc, err);
 	if (!d->grpc || listen_all(d, err) < 0)
 		return -1;
+	if (!(caps_bounding() & caps_bit("CAP_SYS_RESOURCE")))
+		log_info(&d->log,
+			 "no CAP_SYS_RESOURCE: negative oom_score_adj and raised "
+			 "rlimits are clamped to what is permitted");
 	log_info(&d->log, "ready: %u pods", cri_service_pods(d->svc));
 	sock_notify("READY=1");
 	return loop_run(d->loop, err);

@@ -18,6 +18,7 @@
 #include "os/file.h"
 #include "os/mount.h"
 #include "os/sock.h"
+#include "wire/base64.h"
 
 enum { MAX_LAYERS = 500, PROFILE_MAX = 4 << 20, REMOVE_MS = 5000 };
 
@@ -177,7 +178,22 @@ static int load_spec(struct container *ct, struct arena *a, struct oci_spec **re
 	return oci_spec_parse(text.data, text.len, a, ret, err);
 }
 
-/* The identity that was resolved when the container was made. */
+/* The part of the environment that is not UTF-8. */
+static void set_raw_env(struct oci_process *p, struct container *ct, struct arena *a)
+{
+	yyjson_val *v;
+
+	json_each (v, json_arr(ct->req, "raw_env")) {
+		const char *text = str_or_empty(json_str(v, "value"));
+		BUF_AUTO value = {0};
+
+		if (base64_decode(&value, text, strlen(text)) == 0)
+			oci_process_setenv(p, a, str_or_empty(json_str(v, "key")),
+					   buf_str(&value));
+	}
+}
+
+/* The identity that was resolved when the container was made, and its home. */
 static void set_user(struct oci_process *p, struct container *ct, struct arena *a)
 {
 	yyjson_val *u = yyjson_doc_get_root(ct->user), *v;
@@ -194,7 +210,8 @@ static void set_user(struct oci_process *p, struct container *ct, struct arena *
 	for (char *const *e = p->env; e && *e; e++)
 		has_home |= str_starts(*e, "HOME=");
 	if (!has_home)
-		oci_process_setenv(p, a, "HOME", json_str(u, "home"));
+		oci_process_setenv(p, a, "HOME", str_or_empty(json_str(u, "home")));
+	set_raw_env(p, ct, a);
 }
 
 static int set_seccomp(struct container *ct, struct oci_spec *spec, struct arena *a,
@@ -359,11 +376,14 @@ static int prepare(struct launch *l, struct oci_start *how, struct err *err)
 	return make_cgroup(l, err);
 }
 
+/* What was clamped or left out is the same for every container: it is said once. */
 static void say_warnings(struct shim *s, struct buf *warnings)
 {
-	for (char *p = (char *)(uintptr_t)buf_str(warnings), *nl; (nl = strchr(p, '\n'));
-	     p = nl + 1)
-		log_warn(&s->log, "%.*s", (int)(nl - p), p);
+	const char *text = buf_str(warnings);
+
+	for (const char *nl; (nl = strchr(text, '\n')); text = nl + 1)
+		log_line(&s->log, s->warned ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "%.*s",
+			 (int)(nl - text), text);
 }
 
 /* The terminal's master, which the runtime has put into the socket. */

@@ -308,6 +308,7 @@ static void run_done(void *arg, struct work_result *res, const struct err *err)
 		undo(run, &e);
 		return;
 	}
+	pod_event(s); /* for a crid that has come since */
 	reply_pod(s, &run->reply, false);
 	free(run);
 	pod_progress(s); /* a stop may have come in between */

@@ -24,6 +24,7 @@
  * request "ctr.create"; blob: crid's record of the container, kept as above
  *	id, created_at, log_path (absolute, may be ""), tty stdin stdin_once
  *	layers [chain ids, lowest first], layer_paths [absolute paths of the same]
+ *	raw_env [{key value}]: environment that JSON cannot hold, values in base64
  *	spec {runtime-spec config}, seccomp "default" | path | absent
  *	devices [{path host_path permissions}], host_devices (all of them)
  *	user {username uid gid groups [] strict image_user}, stop_signal (number)

@@ -61,11 +61,18 @@ static void on_msg(void *arg, struct chan *c, struct chan_msg *m)
 static void on_end(void *arg, struct chan *c, const struct err *err)
 {
 	struct peer *p = arg;
+	struct shim *s = p->shim;
+	struct err ignored;
 
 	(void)err;
 	list_del(&p->node);
-	free(p);
 	chan_free(c);
+	/* crid died between starting us and saying what for */
+	if (!s->pod.doc && list_empty(&s->peers)) {
+		pod_forget(s, &ignored);
+		loop_stop(s->loop, 1);
+	}
+	free(p);
 }
 
 static const struct chan_ops peer_ops = {on_msg, on_end};
@@ -275,13 +282,12 @@ static int detach(struct err *err)
 	return 0;
 }
 
-/* -998 as other sandboxes have it; without the right to, as low as we may. */
-static void protect(struct shim *s)
+/* -998 as other sandboxes have it. Without the right to (crid says so, once): as we are. */
+static void protect(void)
 {
-	struct err err;
+	struct err ignored;
 
-	if (file_write(AT_FDCWD, "/proc/self/oom_score_adj", "-998", &err) < 0)
-		log_debug(&s->log, "%s", err.msg);
+	file_write(AT_FDCWD, "/proc/self/oom_score_adj", "-998", &ignored);
 }
 
 static int serve(struct shim *s, struct err *err)
@@ -368,7 +374,7 @@ static int run(int argc, char **argv, struct err *err)
 	/* our forks enter containers: nothing in there may write to our file */
 	if (self_protect(argv, err) < 0 || detach(err) < 0)
 		return -1;
-	protect(&s);
+	protect();
 	return serve(&s, err);
 }
 

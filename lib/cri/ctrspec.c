@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "cri/spec.h"
 #include "cri/specparts.h"
+#include "wire/base64.h"
 
 /* What the pieces below share. */
 struct ctx {
@@ -76,13 +77,25 @@ static void put_env(struct ctx *x, yyjson_mut_val *arr, const char *key, size_t 
 	yyjson_mut_arr_add_strncpy(x->d, arr, buf_str(&text), text.len);
 }
 
-static int add_env(struct ctx *x, struct err *err)
+/* A value that JSON cannot hold. */
+static void put_raw_env(struct ctx *x, yyjson_mut_val *raw, const Cri__KeyValue *e)
+{
+	yyjson_mut_val *v = yyjson_mut_arr_add_obj(x->d, raw);
+	BUF_AUTO text = {0};
+
+	base64_encode(&text, e->value.data, e->value.len);
+	json_add_str(x->d, v, "key", e->key);
+	json_add_str(x->d, v, "value", buf_str(&text));
+}
+
+static int add_env(struct ctx *x, yyjson_mut_val *obj, struct err *err)
 {
 	static const char path[] =
 		"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	const Cri__ContainerConfig *c = x->src->config;
 	const struct image_config *im = x->src->image;
 	yyjson_mut_val *arr = json_add_arr(x->d, x->process, "env");
+	yyjson_mut_val *raw = json_add_arr(x->d, obj, "raw_env");
 
 	put_env(x, arr, "PATH", 4, path, sizeof(path) - 1);
 	if (*x->src->pod->hostname)
@@ -106,12 +119,16 @@ static int add_env(struct ctx *x, struct err *err)
 		if (e->value.len && memchr(e->value.data, 0, e->value.len))
 			return err_set(err, ERR_INVALID, "envs[%zu] %s: holds a NUL", i,
 				       e->key);
+		if (!str_is_utf8((const char *)e->value.data, e->value.len)) {
+			put_raw_env(x, raw, e);
+			continue;
+		}
 		put_env(x, arr, e->key, strlen(e->key), e->value.data, e->value.len);
 	}
 	return 0;
 }
 
-static int add_process(struct ctx *x, struct err *err)
+static int add_process(struct ctx *x, yyjson_mut_val *obj, struct err *err)
 {
 	const Cri__ContainerConfig *c = x->src->config;
 	const char *cwd = *c->working_dir ? c->working_dir
@@ -121,7 +138,7 @@ static int add_process(struct ctx *x, struct err *err)
 	yyjson_mut_val *limit;
 
 	json_add_bool(x->d, x->process, "terminal", c->tty);
-	if (add_args(x, err) < 0 || add_env(x, err) < 0)
+	if (add_args(x, err) < 0 || add_env(x, obj, err) < 0)
 		return -1;
 	if (*cwd != '/')
 		return err_set(err, ERR_INVALID, "working_dir \"%s\" is not absolute",
@@ -330,7 +347,7 @@ static int add_spec(struct ctx *x, yyjson_mut_val *obj, struct err *err)
 	json_add_str(x->d, root, "path", "rootfs");
 	json_add_bool(x->d, root, "readonly", x->sec->readonly_rootfs);
 	x->lin = json_add_obj(x->d, spec, "linux");
-	if (add_process(x, err) < 0 || add_namespaces(x, obj, err) < 0 ||
+	if (add_process(x, obj, err) < 0 || add_namespaces(x, obj, err) < 0 ||
 	    add_userns(x, err) < 0 || add_security(x, obj, err) < 0 ||
 	    spec_add_mounts(x->src, x->privileged, x->host_net, x->d, spec, x->lin, err) <
 		    0 ||

@@ -62,7 +62,7 @@ static int load_pod(struct cri_service *s, const char *id, struct err *err)
 	p->request = bytes;
 	bytes = (struct buf){0};
 	p->doc = read_doc(s->rootfd, state, "pod-state", err);
-	p->creating = !p->doc; /* it had not come up: it is rolled back */
+	p->creating = p->resumed = !p->doc; /* its shim may still be at it */
 	return 0;
 }
 
@@ -132,7 +132,7 @@ static void synced(struct pending *q, struct chan_msg *m, const struct err *err)
 
 	if (err)
 		return;
-	pod_set_doc(q->pod, json_obj(m->json, "pod"));
+	pod_heard(q->pod, json_obj(m->json, "pod"));
 	json_each (v, json_arr(m->json, "containers")) {
 		struct ctr *c =
 			map_get(&q->svc->ctr_ids, str_or_empty(json_str(v, "id")));

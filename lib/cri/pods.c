@@ -43,8 +43,16 @@ void pod_free(struct pod *p)
 	free(p);
 }
 
+static void answer_creation(struct pod *p, struct grpc_call *call, const struct err *err);
+
 void pod_gone(struct pod *p)
 {
+	struct err err;
+
+	if (!list_empty(&p->waiters)) {
+		err_set(&err, ERR_UNAVAILABLE, "pod %s: it could not be made", p->id);
+		answer_creation(p, NULL, &err);
+	}
 	p->gone = true;
 	map_del(&p->svc->pod_ids, p->id);
 	if (map_get(&p->svc->pod_names, p->name) == p)
@@ -99,16 +107,16 @@ const Cri__RunPodSandboxRequest *pod_request(const struct pod *p, struct arena *
 	return (const void *)m;
 }
 
-/* Ends a call, and those that wait for the same creation, with id or err. */
+/* Ends a call, if any, and those that wait for the same creation, with id or err. */
 static void answer_creation(struct pod *p, struct grpc_call *call, const struct err *err)
 {
 	Cri__RunPodSandboxResponse resp = CRI__RUN_POD_SANDBOX_RESPONSE__INIT;
 	bool seen = call && !grpc_call_cancelled(call);
 
 	resp.pod_sandbox_id = p->id;
-	if (err)
+	if (err && call)
 		grpc_fail(call, err);
-	else
+	else if (call)
 		call_reply(call, &resp.base);
 	list_each (n, &p->waiters) {
 		struct waiter *w = container_of(n, struct waiter, node);
@@ -122,6 +130,18 @@ static void answer_creation(struct pod *p, struct grpc_call *call, const struct 
 		free(w);
 	}
 	p->unacked = !seen;
+}
+
+void pod_heard(struct pod *p, yyjson_val *v)
+{
+	/* one that is still being made stays out of the lists */
+	if (p->creating && !str_eq(str_or_empty(json_str(v, "state")), "ready"))
+		return;
+	pod_set_doc(p, v);
+	if (!p->resumed)
+		return;
+	p->resumed = p->creating = false;
+	answer_creation(p, NULL, NULL);
 }
 
 static void run_done(struct pending *q, struct chan_msg *m, const struct err *err)

@@ -34,6 +34,7 @@ struct pod {
 	bool creating, removing, gone;
 	unsigned cleaning; /* clean-ups under way: the pod stays till they end */
 	bool unacked;	   /* nobody has seen the answer to its creation */
+	bool resumed;	   /* creating for a crid that was before this one */
 };
 
 struct ctr {
@@ -115,6 +116,11 @@ void pod_gone(struct pod *p);
 struct pod *pod_new(struct cri_service *s, const char *id, const char *name);
 char *pod_name_key(const Cri__PodSandboxMetadata *m);
 void pod_set_doc(struct pod *p, yyjson_val *v);
+/*
+ * What the pod's shim says of it. Ends a creation that has outlived the crid
+ * that began it.
+ */
+void pod_heard(struct pod *p, yyjson_val *v);
 const Cri__RunPodSandboxRequest *pod_request(const struct pod *p, struct arena *a,
 					     struct err *err);
 bool pod_ready(const struct pod *p);
@@ -139,17 +145,16 @@ void pull_cancel(struct cri_service *s, struct grpc_call *call);
 yyjson_doc *ctr_spec_load(struct cri_service *s, const struct ctr *c);
 
 /* Handlers: one per RPC that works. They end the call or leave it pending. */
-#define CRI_HANDLERS(X)                                                                  \
-	X(Version)                                                                       \
-	X(Status)                                                                        \
-	X(RuntimeConfig) X(RunPodSandbox) X(StopPodSandbox) X(RemovePodSandbox)          \
-		X(PodSandboxStatus) X(ListPodSandbox) X(CreateContainer)                 \
-			X(StartContainer) X(StopContainer) X(RemoveContainer)            \
-				X(ContainerStatus) X(ListContainers) X(ExecSync) X(Exec) \
-					X(ReopenContainerLog) X(PullImage) X(ListImages) \
-						X(ImageStatus) X(RemoveImage)            \
-							X(ImageFsInfo)                   \
-								X(UpdateRuntimeConfig)
+#define CRI_HANDLERS(X)                                                                 \
+	X(Version)                                                                      \
+	X(Status)                                                                       \
+	X(RuntimeConfig)                                                                \
+	X(RunPodSandbox) X(StopPodSandbox) X(RemovePodSandbox) X(PodSandboxStatus)      \
+		X(ListPodSandbox) X(CreateContainer) X(StartContainer) X(StopContainer) \
+			X(RemoveContainer) X(ContainerStatus) X(ListContainers)         \
+				X(ExecSync) X(Exec) X(ReopenContainerLog) X(PullImage)  \
+					X(ListImages) X(ImageStatus) X(RemoveImage)     \
+						X(ImageFsInfo) X(UpdateRuntimeConfig)
 #define X(name) void do_##name(struct rpc *r);
 CRI_HANDLERS(X)
 #undef X

@@ -13,7 +13,7 @@ static void on_event(struct pod *p, struct chan_msg *m)
 	struct ctr *c;
 
 	if (str_eq(event, "pod")) {
-		pod_set_doc(p, json_obj(m->json, "pod"));
+		pod_heard(p, json_obj(m->json, "pod"));
 		return;
 	}
 	c = map_get(&p->svc->ctr_ids, str_or_empty(json_str(v ? v : m->json, "id")));

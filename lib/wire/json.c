@@ -196,6 +196,13 @@ static void add(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key,
 
 void json_add_str(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key, const char *s)
 {
+	BUF_AUTO text = {0};
+	size_t n = s ? strlen(s) : 0;
+
+	if (s && !str_is_utf8(s, n)) { /* JSON has no other text: what is not gets \xNN */
+		str_escape(&text, s, n);
+		s = buf_str(&text);
+	}
 	if (s)
 		add(d, obj, key, yyjson_mut_strcpy(d, s));
 }

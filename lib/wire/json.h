@@ -65,7 +65,7 @@ yyjson_mut_doc *json_new(void);
 void json_mut_free(yyjson_mut_doc **doc);
 #define JSON_MUT_AUTO __attribute__((cleanup(json_mut_free))) yyjson_mut_doc *
 
-/* Adds copies. NULL strings are left out. */
+/* Adds copies. NULL strings are left out; what is not UTF-8 in one becomes \\xNN. */
 void json_add_str(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key, const char *s);
 void json_add_i64(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key, int64_t v);
 void json_add_u64(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key, uint64_t v);
