@@ -22,6 +22,65 @@
 
 enum { MAX_LAYERS = 500, PROFILE_MAX = 4 << 20, REMOVE_MS = 5000 };
 
+/* --- spec ------------------------------------------------------------------------------------ */
+
+static int set_seccomp(yyjson_val *req, struct oci_spec *spec, struct arena *a,
+		       struct err *err)
+{
+	const char *profile = json_str(req, "seccomp");
+	BUF_AUTO text = {0};
+
+	if (!profile)
+		return 0;
+	if (str_eq(profile, "default")) {
+		oci_spec_seccomp_default(spec, a);
+		return 0;
+	}
+	if (file_read(AT_FDCWD, profile, PROFILE_MAX, &text, err) < 0 ||
+	    oci_spec_seccomp_parse(spec, text.data, text.len, a, err) < 0)
+		return err_wrap(err, "seccomp profile %s", profile);
+	return 0;
+}
+
+/* The container's configuration with its seccomp profile. */
+static int load_spec(yyjson_val *req, struct arena *a, struct oci_spec **ret,
+		     struct err *err)
+{
+	BUF_AUTO text = {0};
+
+	json_write_val(json_obj(req, "spec"), false, &text);
+	if (oci_spec_parse(text.data, text.len, a, ret, err) < 0)
+		return -1;
+	return set_seccomp(req, *ret, a, err);
+}
+
+static int add_devices(yyjson_val *req, struct oci_spec *spec, struct arena *a,
+		       struct err *err)
+{
+	yyjson_val *v;
+
+	if (json_bool(req, "host_devices", false) &&
+	    oci_spec_add_host_devices(spec, a, err) < 0)
+		return -1;
+	json_each (v, json_arr(req, "devices"))
+		if (oci_spec_add_device(spec, a, json_str(v, "path"),
+					json_str(v, "host_path"),
+					json_str(v, "permissions"), err) < 0)
+			return -1;
+	return 0;
+}
+
+/* What a start would refuse is refused when the container is made. */
+static int check_spec(yyjson_val *req, struct err *err)
+{
+	ARENA_AUTO arena = {0};
+	struct oci_spec *spec;
+
+	if (load_spec(req, &arena, &spec, err) < 0)
+		return -1;
+	return add_devices(req, spec, &arena, err);
+}
+
 /* --- root file system ------------------------------------------------------------------------ */
 
 /* The layers' directories, topmost first. */
@@ -137,10 +196,15 @@ int launch_prepare(struct shim *s, yyjson_val *req, int dirfd, yyjson_mut_doc *d
 	__attribute__((cleanup(layers_close))) struct layers l = {.n = 0};
 	FD_AUTO view = -1;
 
-	if (layers_open(req, &l, err) < 0 || (view = open_view(&l, err)) < 0)
+	if (check_spec(req, err) < 0 || layers_open(req, &l, err) < 0 ||
+	    (view = open_view(&l, err)) < 0)
 		return -1;
-	if (resolve_user(view, json_obj(req, "user"), d, out, err) < 0)
+	if (resolve_user(view, json_obj(req, "user"), d, out, err) < 0) {
+		if (err->code ==
+		    ERR_NOT_FOUND) /* a name in the request that is nobody's */
+			err->code = ERR_INVALID;
 		return -1;
+	}
 	return make_upper(dirfd, view, userns_base(s), err);
 }
 
@@ -169,15 +233,6 @@ static void launch_done(struct launch *l)
 	arena_done(&l->arena);
 }
 
-static int load_spec(struct container *ct, struct arena *a, struct oci_spec **ret,
-		     struct err *err)
-{
-	BUF_AUTO text = {0};
-
-	json_write_val(json_obj(ct->req, "spec"), false, &text);
-	return oci_spec_parse(text.data, text.len, a, ret, err);
-}
-
 /* The part of the environment that is not UTF-8. */
 static void set_raw_env(struct oci_process *p, struct container *ct, struct arena *a)
 {
@@ -199,7 +254,8 @@ static void set_user(struct oci_process *p, struct container *ct, struct arena *
 	yyjson_val *u = yyjson_doc_get_root(ct->user), *v;
 	yyjson_val *list = json_arr(u, "groups");
 	gid_t *groups = arena_array(a, list ? yyjson_arr_size(list) : 0, sizeof(gid_t));
-	bool has_home = false;
+	bool has_home = false, has_host = false;
+	char host[256] = "";
 
 	p->uid = (uid_t)json_u64(u, "uid", 0);
 	p->gid = (gid_t)json_u64(u, "gid", 0);
@@ -207,44 +263,18 @@ static void set_user(struct oci_process *p, struct container *ct, struct arena *
 	json_each (v, list)
 		groups[p->ngroups++] = (gid_t)yyjson_get_uint(v);
 	p->groups = groups;
-	for (char *const *e = p->env; e && *e; e++)
+	for (char *const *e = p->env; e && *e; e++) {
 		has_home |= str_starts(*e, "HOME=");
+		has_host |= str_starts(*e, "HOSTNAME=");
+	}
 	if (!has_home)
 		oci_process_setenv(p, a, "HOME", str_or_empty(json_str(u, "home")));
-	set_raw_env(p, ct, a);
-}
-
-static int set_seccomp(struct container *ct, struct oci_spec *spec, struct arena *a,
-		       struct err *err)
-{
-	const char *profile = json_str(ct->req, "seccomp");
-	BUF_AUTO text = {0};
-
-	if (!profile)
-		return 0;
-	if (str_eq(profile, "default")) {
-		oci_spec_seccomp_default(spec, a);
-		return 0;
+	if (!has_host) {
+		if (gethostname(host, sizeof(host) - 1) < 0)
+			*host = 0;
+		oci_process_setenv(p, a, "HOSTNAME", host);
 	}
-	if (file_read(AT_FDCWD, profile, PROFILE_MAX, &text, err) < 0 ||
-	    oci_spec_seccomp_parse(spec, text.data, text.len, a, err) < 0)
-		return err_wrap(err, "seccomp profile %s", profile);
-	return 0;
-}
-
-static int add_devices(struct launch *l, struct err *err)
-{
-	yyjson_val *req = l->ct->req, *v;
-
-	if (json_bool(req, "host_devices", false) &&
-	    oci_spec_add_host_devices(l->spec, &l->arena, err) < 0)
-		return -1;
-	json_each (v, json_arr(req, "devices"))
-		if (oci_spec_add_device(l->spec, &l->arena, json_str(v, "path"),
-					json_str(v, "host_path"),
-					json_str(v, "permissions"), err) < 0)
-			return -1;
-	return 0;
+	set_raw_env(p, ct, a);
 }
 
 static int mount_root(struct launch *l, struct err *err)
@@ -362,11 +392,11 @@ static int make_cgroup(struct launch *l, struct err *err)
 
 static int prepare(struct launch *l, struct oci_start *how, struct err *err)
 {
-	if (load_spec(l->ct, &l->arena, &l->spec, err) < 0)
+	if (load_spec(l->ct->req, &l->arena, &l->spec, err) < 0)
 		return -1;
 	l->process = oci_spec_process(l->spec);
 	set_user(l->process, l->ct, &l->arena);
-	if (set_seccomp(l->ct, l->spec, &l->arena, err) < 0 || add_devices(l, err) < 0 ||
+	if (add_devices(l->ct->req, l->spec, &l->arena, err) < 0 ||
 	    make_sources(json_arr(json_obj(l->ct->req, "spec"), "mounts"), err) < 0 ||
 	    mount_root(l, err) < 0 || clone_shm(l, err) < 0 ||
 	    set_namespaces(l, how, err) < 0)
@@ -459,8 +489,7 @@ pid_t launch_exec(struct container *ct, const struct launch_exec *x, int *ret_co
 	struct oci_started started;
 	BUF_AUTO warnings = {0};
 
-	if (load_spec(ct, &l.arena, &l.spec, err) < 0 ||
-	    set_seccomp(ct, l.spec, &l.arena, err) < 0 ||
+	if (load_spec(ct->req, &l.arena, &l.spec, err) < 0 ||
 	    (x->tty && sock_pair(l.console, err) < 0))
 		return -1;
 	if (!ct->filter.len && oci_seccomp_compile(l.spec, &ct->filter, err) < 0)

@@ -167,6 +167,8 @@ static void connect_pod(struct cri_service *s, struct pod *p)
 	if (rec && !pod_ready(p) && json_bool(rec, "clean", false))
 		return;
 	shim_without(p, "it has no shim");
+	if (p->creating)
+		pod_abandon(p, &err);
 	shim_cleanup(p, NULL, NULL, p->creating, cleaned_up);
 }
 

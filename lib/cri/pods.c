@@ -43,16 +43,8 @@ void pod_free(struct pod *p)
 	free(p);
 }
 
-static void answer_creation(struct pod *p, struct grpc_call *call, const struct err *err);
-
 void pod_gone(struct pod *p)
 {
-	struct err err;
-
-	if (!list_empty(&p->waiters)) {
-		err_set(&err, ERR_UNAVAILABLE, "pod %s: it could not be made", p->id);
-		answer_creation(p, NULL, &err);
-	}
 	p->gone = true;
 	map_del(&p->svc->pod_ids, p->id);
 	if (map_get(&p->svc->pod_names, p->name) == p)
@@ -130,6 +122,13 @@ static void answer_creation(struct pod *p, struct grpc_call *call, const struct 
 		free(w);
 	}
 	p->unacked = !seen;
+}
+
+void pod_abandon(struct pod *p, const struct err *err)
+{
+	if (map_get(&p->svc->pod_names, p->name) == p)
+		map_del(&p->svc->pod_names, p->name);
+	answer_creation(p, NULL, err);
 }
 
 void pod_heard(struct pod *p, yyjson_val *v)

@@ -121,6 +121,8 @@ void pod_set_doc(struct pod *p, yyjson_val *v);
  * that began it.
  */
 void pod_heard(struct pod *p, yyjson_val *v);
+/* A creation has failed and its clean-up begins: the name is free, who waits gets err. */
+void pod_abandon(struct pod *p, const struct err *err);
 const Cri__RunPodSandboxRequest *pod_request(const struct pod *p, struct arena *a,
 					     struct err *err);
 bool pod_ready(const struct pod *p);
@@ -145,16 +147,17 @@ void pull_cancel(struct cri_service *s, struct grpc_call *call);
 yyjson_doc *ctr_spec_load(struct cri_service *s, const struct ctr *c);
 
 /* Handlers: one per RPC that works. They end the call or leave it pending. */
-#define CRI_HANDLERS(X)                                                                 \
-	X(Version)                                                                      \
-	X(Status)                                                                       \
-	X(RuntimeConfig)                                                                \
-	X(RunPodSandbox) X(StopPodSandbox) X(RemovePodSandbox) X(PodSandboxStatus)      \
-		X(ListPodSandbox) X(CreateContainer) X(StartContainer) X(StopContainer) \
-			X(RemoveContainer) X(ContainerStatus) X(ListContainers)         \
-				X(ExecSync) X(Exec) X(ReopenContainerLog) X(PullImage)  \
-					X(ListImages) X(ImageStatus) X(RemoveImage)     \
-						X(ImageFsInfo) X(UpdateRuntimeConfig)
+#define CRI_HANDLERS(X)                                                                  \
+	X(Version)                                                                       \
+	X(Status)                                                                        \
+	X(RuntimeConfig)                                                                 \
+	X(RunPodSandbox)                                                                 \
+	X(StopPodSandbox) X(RemovePodSandbox) X(PodSandboxStatus) X(ListPodSandbox)      \
+		X(CreateContainer) X(StartContainer) X(StopContainer) X(RemoveContainer) \
+			X(ContainerStatus) X(ListContainers) X(ExecSync) X(Exec)         \
+				X(ReopenContainerLog) X(PullImage) X(ListImages)         \
+					X(ImageStatus) X(RemoveImage) X(ImageFsInfo)     \
+						X(UpdateRuntimeConfig)
 #define X(name) void do_##name(struct rpc *r);
 CRI_HANDLERS(X)
 #undef X

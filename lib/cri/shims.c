@@ -208,8 +208,10 @@ void shim_lost(struct pod *p, const char *why)
 		list_del(n);
 		list_add(&waiting, n);
 	}
-	shim_cleanup(p, NULL, NULL, p->creating, nothing_more);
 	err_set(&err, ERR_UNAVAILABLE, "pod %s: %s", p->id, why);
+	if (p->creating)
+		pod_abandon(p, &err);
+	shim_cleanup(p, NULL, NULL, p->creating, nothing_more);
 	list_each (n, &waiting)
 		finish(container_of(n, struct pending, node), NULL, &err);
 }

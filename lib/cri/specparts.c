@@ -128,6 +128,13 @@ int spec_add_resources(const Cri__LinuxContainerResources *r, yyjson_mut_doc *d,
 		return err_set(err, ERR_INVALID,
 			       "resources.oom_score_adj: %lld is not in -1000..1000",
 			       (long long)r->oom_score_adj);
+	if (r->memory_limit_in_bytes < -1 || r->cpu_shares < 0 || r->cpu_period < 0)
+		return err_set(err, ERR_INVALID, "resources: a limit is negative");
+	if (strspn(r->cpuset_cpus, "0123456789,-") != strlen(r->cpuset_cpus) ||
+	    strspn(r->cpuset_mems, "0123456789,-") != strlen(r->cpuset_mems))
+		return err_set(err, ERR_INVALID,
+			       "resources: cpuset \"%s\" \"%s\": not a list",
+			       r->cpuset_cpus, r->cpuset_mems);
 	if (r->memory_swap_limit_in_bytes > 0 && r->memory_limit_in_bytes > 0 &&
 	    r->memory_swap_limit_in_bytes < r->memory_limit_in_bytes)
 		return err_set(

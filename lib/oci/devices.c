@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <limits.h>
 #include <linux/mount.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -256,12 +257,36 @@ int oci_op_sysctl(struct oci_root *r, const struct oci_op *op, struct err *err)
 
 /* --- cgroup file systems ------------------------------------------------------------------ */
 
+/*
+ * The same directory as seen in our own mount namespace: what was opened before it was made
+ * cannot be cloned. Owned fd or -1.
+ */
+static int reopen_here(int dir, struct err *err)
+{
+	char link[FD_PATH], path[PATH_MAX];
+	ssize_t n = readlink(fd_path(link, dir), path, sizeof(path) - 1);
+	struct stat was, is;
+	FD_AUTO fd = -1;
+
+	if (n < 0)
+		return err_sys(err, errno, "path of a cgroup");
+	path[n] = 0;
+	fd = file_open(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, err);
+	if (fd < 0)
+		return -1;
+	if (fstat(dir, &was) < 0 || fstat(fd, &is) < 0 || was.st_dev != is.st_dev ||
+	    was.st_ino != is.st_ino)
+		return err_set(err, ERR_STATE, "cgroup %s: another one is there", path);
+	return fd_take(&fd);
+}
+
 /* The container's own group of one hierarchy: its namespace's root, or a clone of the directory. */
 static int cgroup_fs(const struct oci_root *r, unsigned i, uint64_t attrs,
 		     struct err *err)
 {
 	bool v2 = cgroups_tree_is_v2(r->cgroups, i);
 	FD_AUTO dir = -1;
+	FD_AUTO here = -1;
 	FD_AUTO fd = -1;
 
 	if (r->plan->spec->ns[OCI_NS_CGROUP].present)
@@ -271,7 +296,10 @@ static int cgroup_fs(const struct oci_root *r, unsigned i, uint64_t attrs,
 	dir = cgroups_tree_dir(r->cgroups, i, r->how->cgroup ? r->how->cgroup : "/", err);
 	if (dir < 0)
 		return -1;
-	fd = mount_clone(dir, "", false, err);
+	here = reopen_here(dir, err);
+	if (here < 0)
+		return -1;
+	fd = mount_clone(here, "", false, err);
 	if (fd < 0 || mount_set(fd, false, attrs, 0, MS_PRIVATE, err) < 0)
 		return -1;
 	return fd_take(&fd);

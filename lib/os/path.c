@@ -12,7 +12,7 @@
 #include "base/str.h"
 #include "os/fd.h"
 
-enum { RETRIES = 128, MAX_DEPTH = 256 };
+enum { RETRIES = 128, MAX_DEPTH = 256, MAX_LINKS = 10 };
 
 static int open2(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve)
 {
@@ -54,8 +54,27 @@ int path_open_beneath(int dirfd, const char *path, int flags, mode_t mode,
 	return fd;
 }
 
-/* Opens or makes the directory path[0..len) below the root. */
-static int step(int rootfd, const char *path, size_t len, mode_t mode, struct err *err)
+static int mkdirs(int rootfd, const char *path, mode_t mode, unsigned links,
+		  struct err *err);
+
+/* A symlink in dir (its path is upto) that leads to nothing: what it names is made. */
+static int step_link(int rootfd, const char *upto, int dir, const char *name, mode_t mode,
+		     unsigned links, struct err *err)
+{
+	char target[4096];
+	ssize_t n = readlinkat(dir, name, target, sizeof(target) - 1);
+	STR_AUTO path = NULL;
+
+	if (n < 0)
+		return err_sys(err, errno, "make directory %s/%s", upto, name);
+	target[n] = 0;
+	path = *target == '/' ? xstrdup(target) : xasprintf("%s/%s", upto, target);
+	return mkdirs(rootfd, path, mode, links, err);
+}
+
+/* Opens or makes the directory path[0..len) below the root, through so many symlinks. */
+static int step(int rootfd, const char *path, size_t len, mode_t mode, unsigned links,
+		struct err *err)
 {
 	STR_AUTO upto = xstrndup(path, len);
 	char *slash = strrchr(upto, '/');
@@ -78,12 +97,16 @@ static int step(int rootfd, const char *path, size_t len, mode_t mode, struct er
 	if (mkdirat(parent, name, mode) < 0 && errno != EEXIST)
 		return err_sys(err, errno, "make directory %s", path);
 	fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOTDIR && links)
+		return step_link(rootfd, slash && *upto ? upto : "", parent, name, mode,
+				 links - 1, err);
 	if (fd < 0)
 		return err_sys(err, errno, "make directory %s", path);
 	return fd;
 }
 
-int path_mkdirs_in_root(int rootfd, const char *path, mode_t mode, struct err *err)
+static int mkdirs(int rootfd, const char *path, mode_t mode, unsigned links,
+		  struct err *err)
 {
 	FD_AUTO fd = -1;
 	size_t len = 0;
@@ -100,10 +123,15 @@ int path_mkdirs_in_root(int rootfd, const char *path, mode_t mode, struct err *e
 				       "make directory: nested too deep");
 		len += strcspn(path + len, "/");
 		fd_close(&fd);
-		fd = step(rootfd, path, len, mode, err);
+		fd = step(rootfd, path, len, mode, links, err);
 		if (fd < 0)
 			return -1;
 	}
+}
+
+int path_mkdirs_in_root(int rootfd, const char *path, mode_t mode, struct err *err)
+{
+	return mkdirs(rootfd, path, mode, MAX_LINKS, err);
 }
 
 int path_mkfile_in_root(int rootfd, const char *path, mode_t mode, struct err *err)
