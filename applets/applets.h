@@ -12,6 +12,7 @@
 	X(crid)    \
 	X(ctl)     \
 	X(fetch)   \
+	X(oci)     \
 	X(pause)   \
 	X(pull)    \
 	X(shim)    \
