@@ -107,6 +107,7 @@ def test_kill_at_any_moment(b):
     """SIGKILL in the middle of creations: then everything that is listed can be used or
     removed, a retry of the same name works, and nothing remains in the end."""
     b.pull()
+    b.pod()
     b.clean()
     before = crid.files(b.root, b.state)
     chance = random.Random(7)
