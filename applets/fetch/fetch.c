@@ -137,10 +137,16 @@ static void on_progress(void *arg, uint64_t done)
 static void do_job(struct fetcher *f, const struct fetch_job *job, int pipe)
 {
 	struct download d = {.jobs = f->jobs, .event = {.index = job->index}};
-	struct registry_sink sink = {.pipe = pipe, .progress = on_progress, .arg = &d};
-	int failed = registry_blob_stream(f->registry, job->digest, job->size, &sink,
-					  &d.event.err);
+	struct registry_transfer t = {.digest = job->digest,
+				      .size = job->size,
+				      .pipe = pipe,
+				      .skip_hosts = job->skip_hosts,
+				      .progress = on_progress,
+				      .arg = &d};
+	int failed = registry_blob_stream(f->registry, &t, &d.event.err);
 
+	d.event.host = (uint32_t)t.host;
+	d.event.more_hosts = t.more_hosts;
 	send_event(&d, failed ? FETCH_FAILED : FETCH_DONE);
 }
 

@@ -13,6 +13,7 @@
 #ifndef APPLETS_FETCH_FETCH_H
 #define APPLETS_FETCH_FETCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -21,7 +22,8 @@
 enum { FETCH_LANES = 3 };
 
 struct fetch_job {
-	uint32_t index; /* comes back in the events */
+	uint32_t index;	     /* comes back in the events */
+	uint32_t skip_hosts; /* so many are not asked: they have sent something else */
 	uint64_t size;
 	char digest[REF_DIGEST];
 };
@@ -31,8 +33,10 @@ enum fetch_what { FETCH_PROGRESS, FETCH_DONE, FETCH_FAILED };
 struct fetch_event {
 	uint32_t index;
 	enum fetch_what what;
-	uint64_t done;	/* bytes of the blob so far */
-	struct err err; /* FETCH_FAILED; sys EPIPE: the pipe's reader has gone */
+	uint64_t done;	 /* bytes of the blob so far */
+	uint32_t host;	 /* FETCH_DONE: which one sent it */
+	bool more_hosts; /* FETCH_DONE: others could be asked */
+	struct err err;	 /* FETCH_FAILED; sys EPIPE: the pipe's reader has gone */
 };
 
 #endif

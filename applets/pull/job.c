@@ -41,7 +41,10 @@ struct pull_layer {
 	struct unpack unpack;
 	struct loop_fd src; /* unpack.sock */
 	uint64_t done;
-	bool fetched;	       /* the fetcher has said its last word about it */
+	bool fetched;	 /* the fetcher has said its last word about it */
+	bool retried;	 /* with another host */
+	bool more_hosts; /* others than the one that sent it can be asked */
+	uint32_t skip_hosts;
 	struct err unpack_err; /* code ERR_NONE: none */
 };
 
@@ -136,7 +139,8 @@ static void on_unpack(struct loop_fd *src, unsigned events);
 static int send_job(struct pull_job *j, size_t i, struct err *err)
 {
 	struct pull_layer *l = &j->layers[i];
-	struct fetch_job job = {.index = (uint32_t)i, .size = l->desc->size};
+	struct fetch_job job = {
+		.index = (uint32_t)i, .skip_hosts = l->skip_hosts, .size = l->desc->size};
 
 	str_copy(job.digest, sizeof(job.digest), l->desc->digest);
 	/* the fetcher waits in write and splice */
@@ -227,15 +231,41 @@ static int place(struct pull_job *j, size_t i, struct err *err)
 	return 0;
 }
 
+/*
+ * The blob came whole, and was not what it should be: a mirror may be wrong.
+ * The hosts behind it are asked, once. 0, or -1 if that makes no sense.
+ */
+static int retry(struct pull_layer *l)
+{
+	struct pull_job *j = l->job;
+	struct err err;
+
+	if (l->unpack_err.code != ERR_CORRUPT || !l->more_hosts || l->retried)
+		return -1;
+	l->retried = true;
+	unpack_end(&l->unpack);
+	layer_end(j->store, &l->hold);
+	if (l->state == PULL_LOADING)
+		j->loading--;
+	if (layer_begin(j->store, &l->chain, &l->hold, &err) != LAYER_MINE)
+		return -1;
+	l->fetched = false;
+	l->unpack_err = (struct err){0};
+	l->done = 0;
+	if (load(j, (size_t)(l - j->layers), &err) < 0)
+		fail_layer(l, &err);
+	return 0;
+}
+
 static void unpack_failed(struct pull_layer *l, const struct err *err)
 {
 	loop_fd_del(&l->src);
 	l->unpack_err = *err;
 	/* perhaps only because the stream broke */
-	if (l->fetched)
-		fail_layer(l, err);
-	else
+	if (!l->fetched)
 		loop_timer_set(l->job->loop, &l->job->last_word, time_mono() + LAST_WORD);
+	else if (retry(l) < 0)
+		fail_layer(l, err);
 }
 
 static void on_unpack(struct loop_fd *src, unsigned events)
@@ -364,7 +394,9 @@ static void on_fetch_event(struct pull_job *j, const struct fetch_event *e)
 	l->fetched = true;
 	if (e->what == FETCH_DONE) {
 		l->done = l->desc->size;
-		if (l->unpack_err.code)
+		l->more_hosts = e->more_hosts;
+		l->skip_hosts = e->host + 1;
+		if (l->unpack_err.code && retry(l) < 0)
 			fail_layer(l, &l->unpack_err);
 	} else if (e->err.sys != EPIPE) {
 		struct err err = e->err;

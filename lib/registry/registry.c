@@ -219,9 +219,7 @@ int registry_blob(struct registry *r, const char *digest, uint64_t size, struct 
 /* --- streaming, with resuming -------------------------------------------------------------- */
 
 struct stream {
-	const char *digest;
-	uint64_t size;
-	const struct registry_sink *sink;
+	struct registry_transfer *t;
 	uint64_t done;	   /* bytes in the pipe */
 	uint64_t reported; /* of which the caller knows */
 	bool no_range;	   /* this registry cannot do ranges */
@@ -231,8 +229,8 @@ struct stream {
 
 static void report(struct stream *s)
 {
-	if (s->sink->progress)
-		s->sink->progress(s->sink->arg, s->done);
+	if (s->t->progress)
+		s->t->progress(s->t->arg, s->done);
 	s->reported = s->done;
 }
 
@@ -256,12 +254,12 @@ static int body_start(const struct stream *s, const struct fetch *f,
 			return err_set(err, ERR_UNAVAILABLE,
 				       "a range that was not asked for");
 	}
-	if (resp->body.framing == HTTP1_LENGTH && from + resp->body.left != s->size)
+	if (resp->body.framing == HTTP1_LENGTH && from + resp->body.left != s->t->size)
 		return err_set(
 			err, ERR_CORRUPT,
 			"the registry has %llu bytes of it, the manifest says %llu",
 			(unsigned long long)(from + resp->body.left),
-			(unsigned long long)s->size);
+			(unsigned long long)s->t->size);
 	*ret = from;
 	return 0;
 }
@@ -274,19 +272,19 @@ static int move_body(struct registry *r, struct stream *s, struct http_response 
 	uint64_t window = 0;
 	ssize_t n = 1;
 
-	for (; at < s->size; at += (uint64_t)n) {
+	for (; at < s->t->size; at += (uint64_t)n) {
 		bool known = at < s->done; /* the server began before what we want */
-		uint64_t max = known ? s->done - at : s->size - at;
+		uint64_t max = known ? s->done - at : s->t->size - at;
 
-		n = http_to_pipe(resp, known ? -1 : s->sink->pipe, max, r->o->stall,
-				 &waited, err);
+		n = http_to_pipe(resp, known ? -1 : s->t->pipe, max, r->o->stall, &waited,
+				 err);
 		if (n < 0)
 			return -1;
 		if (n == 0)
 			return err_set(err, ERR_UNAVAILABLE,
 				       "the answer ended after %llu of %llu bytes",
 				       (unsigned long long)at,
-				       (unsigned long long)s->size);
+				       (unsigned long long)s->t->size);
 		window += (uint64_t)n;
 		if (window >= WINDOW)
 			window = 0, waited = 0;
@@ -302,7 +300,7 @@ static int move_body(struct registry *r, struct stream *s, struct http_response 
 			return err_set(err, ERR_CORRUPT,
 				       "the registry sends more than the %llu bytes that "
 				       "the manifest says",
-				       (unsigned long long)s->size);
+				       (unsigned long long)s->t->size);
 	}
 	return 0;
 }
@@ -310,7 +308,7 @@ static int move_body(struct registry *r, struct stream *s, struct http_response 
 static int stream_once(struct registry *r, size_t host, struct stream *s, struct err *err)
 {
 	struct fetch f = {
-		.kind = "blobs", .name = s->digest, .from = s->no_range ? 0 : s->done};
+		.kind = "blobs", .name = s->t->digest, .from = s->no_range ? 0 : s->done};
 	struct http_response resp;
 	uint64_t at = 0;
 	int failed;
@@ -355,17 +353,18 @@ static int stream_from(struct registry *r, size_t host, struct stream *s, struct
 	return 0;
 }
 
-int registry_blob_stream(struct registry *r, const char *digest, uint64_t size,
-			 const struct registry_sink *sink, struct err *err)
+int registry_blob_stream(struct registry *r, struct registry_transfer *t, struct err *err)
 {
-	struct stream s = {.digest = digest, .size = size, .sink = sink};
+	struct stream s = {.t = t};
 
-	if (!ref_is_digest(digest))
+	if (!ref_is_digest(t->digest))
 		return err_set(err, ERR_INVALID, "malformed digest");
 	no_host(err);
-	for (size_t i = 0; i < r->n_hosts; i++) {
+	for (size_t i = t->skip_hosts; i < r->n_hosts; i++) {
 		if (!r->hosts[i].pull)
 			continue;
+		t->host = i;
+		t->more_hosts = more_hosts(r, i, true);
 		if (stream_from(r, i, &s, err) == 0) {
 			report(&s);
 			return 0;

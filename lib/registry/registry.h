@@ -60,21 +60,26 @@ int registry_manifest(struct registry *r, const char *ref_or_digest, struct buf 
 int registry_blob(struct registry *r, const char *digest, uint64_t size, struct buf *body,
 		  struct err *err);
 
-/* Where a blob goes. */
-struct registry_sink {
-	int pipe; /* blocking; the caller closes it */
+/* The transfer of a blob. */
+struct registry_transfer {
+	const char *digest;
+	uint64_t size;
+	int pipe;	   /* where it goes: blocking; the caller closes it */
+	size_t skip_hosts; /* so many are not asked: they have sent something else */
 	/* Called now and then with the bytes that went in so far. */
 	void (*progress)(void *arg, uint64_t done);
 	void *arg;
+	size_t host;	 /* out: which host sent the end of it */
+	bool more_hosts; /* out: others could be asked */
 };
 
 /*
- * Streams a blob of `size` bytes into a pipe, resuming where a connection
- * broke. The bytes are not verified: that is the reader's part. An error with
- * sys EPIPE: the reader has gone.
+ * Streams a blob into a pipe, resuming where a connection broke. The bytes are
+ * not verified: that is the reader's part. An error with sys EPIPE: the reader
+ * has gone.
  */
-int registry_blob_stream(struct registry *r, const char *digest, uint64_t size,
-			 const struct registry_sink *sink, struct err *err);
+int registry_blob_stream(struct registry *r, struct registry_transfer *t,
+			 struct err *err);
 
 /*
  * In a process that was forked: closes the connections that it has inherited;

@@ -541,13 +541,14 @@ def test_mirror_without_encryption_gets_no_password(bed):
 
 
 def test_wrong_blob_at_a_mirror(bed):
-    """A mirror that does not have the blob, or is broken: the registry itself is asked."""
+    """A mirror without the blob, or with a wrong one: the registry itself is asked."""
     certs = os.path.join(bed.base, "certs-mirror-2")
     os.makedirs(os.path.join(certs, "127.0.0.1:5000"))
     with open(os.path.join(certs, "127.0.0.1:5000/hosts.toml"), "w") as f:
         f.write('server = "http://127.0.0.1:5000"\n[host."http://127.0.0.1:5001"]\n')
     for answer in (lambda h, n, d: h.answer(404), lambda h, n, d: h.answer(500),
-                   lambda h, n, d: h.part(d[:200000], len(d))):  # fmt: skip
+                   lambda h, n, d: h.part(d[:200000], len(d)),
+                   lambda h, n, d: h.answer(200, d[:9] + b"\x2a" + d[10:])):  # fmt: skip
         bed.fresh()
         on_big_blob(bed.other, answer)
         bed.pulls(registry_dir=certs)

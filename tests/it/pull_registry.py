@@ -503,6 +503,56 @@ def test_cancel(bed):
             equal(contents(root), set(), how)
 
 
+def test_bundle(bed):
+    """A bundle is the merged tree of umoci, and `oci run` runs it."""
+    at = os.path.join(bed.base, "made-bundle")
+    sh(CRIBOX, "pull", "-q", "--bundle", at, PLAIN + "/rich")
+    equal(sorted(os.listdir(at)), ["config.json", "rootfs"])
+    same_tree(tree(os.path.join(at, "rootfs")), umoci_tree(bed, "rich"))
+    out = subprocess.run([CRIBOX, "pull", "--bundle", at, PLAIN + "/rich"],
+                         text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    equal(out.returncode, 1)
+    holds(out.stderr, "there is a bundle already")
+    # a failure leaves nothing
+    gone = os.path.join(bed.base, "no-bundle")
+    out = subprocess.run([CRIBOX, "pull", "--bundle", gone, PLAIN + "/nothing"],
+                         text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    equal((out.returncode, os.path.exists(gone)), (1, False))
+
+
+def test_bundle_config(bed):
+    box = oci.Layer().dir("bin").dir("etc").dir("proc").dir("dev").dir("sys").dir("w")
+    with open("/bin/busybox", "rb") as f:
+        box.file("bin/busybox", f.read(), 0o755)
+    box.file("etc/passwd", "root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n")
+    box.file("etc/group", "root:x:0:\nmore:x:3000:app\n")
+    config = {
+        "Entrypoint": ["/bin/busybox", "sh", "-c"],
+        "Cmd": ["id; pwd; echo $A $HOME; echo x > /w/file && echo written"],
+        "Env": ["A=b c", "SECRET"], "User": "app", "WorkingDir": "/w",
+    }  # fmt: skip
+    push(PLAIN, "box", oci.Image([box.dir("w", 0o777)], config))
+    at = os.path.join(bed.base, "box-bundle")
+    sh(CRIBOX, "pull", "-q", "--bundle", at, PLAIN + "/box")
+    with open(os.path.join(at, "config.json")) as f:
+        spec = json.load(f)
+    process = spec["process"]
+    equal(process["args"], config["Entrypoint"] + config["Cmd"])
+    equal(process["user"]["uid"], 1000)
+    equal(process["user"]["gid"], 1001)
+    assert 3000 in process["user"]["additionalGids"]
+    equal(process["cwd"], "/w")
+    assert "A=b c" in process["env"] and "SECRET" not in process["env"]
+    assert "HOME=/home/app" in process["env"]
+    equal((process["terminal"], spec["root"]["readonly"]), (False, False))
+    if "oci" not in sh(CRIBOX, "--list").split():
+        raise frame.Skip("this binary has no oci")
+    out = sh(CRIBOX, "oci", "--root", os.path.join(bed.base, "oci-state"), "run", "-b", at,
+             "pull-bundle-test")  # fmt: skip
+    for line in ("uid=1000(app) gid=1001", "/w", "b c /home/app", "written"):
+        holds(out, line)
+
+
 TESTS = [v for k, v in list(globals().items()) if k.startswith("test_")]
 
 
