@@ -17,10 +17,12 @@
 
 enum {
 	SCRATCH_SIZE = 32 << 10,
+	FRAME_HEADER = 9,
 	MAX_PATH = 255,
 	MAX_HEADER_BYTES = 16 << 10, /* raw, and decoded with 32 a field */
 	MAX_HEADER_FIELDS = 64,
 	MAX_CONTINUATIONS = 4,
+	RESET_RING = 128,
 	MAX_QUEUED = 64 << 20, /* bytes of requests and responses, all connections */
 	SEND_HIGH = 256 << 10, /* of a streaming call: from here grpc_send says no, */
 	SEND_LOW = 64 << 10    /* until it has sunk to this */
@@ -70,11 +72,18 @@ struct grpc_conn {
 	struct buf out;	 /* what the socket did not take */
 	size_t out_sent;
 	struct loop_later flush;
-	struct loop_timer stall; /* the client owes us something */
-	int64_t progress;	 /* when it last paid */
-	bool greeted;		 /* its SETTINGS have come */
-	size_t header_bytes;	 /* of the header block that is being read */
+	struct loop_timer stall;      /* the client owes us something */
+	int64_t progress;	      /* when it last paid */
+	bool greeted;		      /* its SETTINGS have come */
+	uint8_t header[FRAME_HEADER]; /* of the frame that is being read */
+	unsigned nheader;
+	size_t left;	     /* bytes of it to come */
+	size_t header_bytes; /* of the header block that is being read */
 	struct budget control, resets;
+	int32_t last_stream; /* the highest that the client has opened */
+	uint32_t opened;     /* how many */
+	int32_t *reset; /* ring of the newest RESET_RING that we have reset; or NULL */
+	uint32_t nreset;
 	pid_t pid;
 	uid_t uid;
 };
@@ -102,6 +111,7 @@ struct grpc_call {
 	bool deferred;	  /* nghttp2 waits for grpc_call_resume */
 	bool full;	  /* grpc_send said no */
 	bool half_closed; /* the client's side of the stream is done */
+	bool plain;	  /* the answer is no gRPC: it has no trailers */
 	bool post, content_type, grpc_encoding, bad_timeout;
 	unsigned nfields;
 	size_t field_bytes;
@@ -120,6 +130,8 @@ struct grpc_call {
 
 /* grpc_h2.c */
 int grpc_h2_init(struct grpc_server *s, struct err *err);
+/* Takes what a client has sent. -1: the connection is over, a GOAWAY is to be sent. */
+int grpc_h2_receive(struct grpc_conn *c, const uint8_t *data, size_t n);
 int grpc_h2_start(struct grpc_conn *c, struct err *err); /* makes c->session */
 /* The client is doing too much of something: GOAWAY ENHANCE_YOUR_CALM. */
 void grpc_h2_calm(struct grpc_conn *c);

@@ -202,8 +202,10 @@ static nghttp2_ssize read_out(nghttp2_session *session, int32_t stream, uint8_t 
 	if (call->out_sent == call->out.len) {
 		buf_reset(&call->out);
 		call->out_sent = 0;
-		if (call->eof) {
-			*flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+		if (call->eof)
+			*flags |= NGHTTP2_DATA_FLAG_EOF;
+		if (call->eof && !call->plain) {
+			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
 			submit_trailers(call);
 		}
 	}
@@ -267,14 +269,19 @@ static void submit_trailers_only(struct grpc_call *call)
 	grpc_conn_wake(call->conn);
 }
 
-/* Something that is not gRPC at all. */
-static void submit_http_status(struct grpc_call *call, const char *status)
+/* To something that is not gRPC at all: plain HTTP. */
+static void submit_http_status(struct grpc_call *call, const char *status,
+			       const char *text)
 {
-	nghttp2_nv nv[] = {NV(":status", status)};
+	nghttp2_data_provider2 provider = {.source = {.ptr = call},
+					   .read_callback = read_out};
+	nghttp2_nv nv[] = {NV(":status", status), NV("content-type", "text/plain")};
 
-	call->responded = true;
+	buf_add_str(&call->out, text);
+	call->server->queued += call->out.len;
+	call->responded = call->eof = call->plain = true;
 	nghttp2_submit_response2(call->conn->session, call->stream, nv, ARRAY_LEN(nv),
-				 NULL);
+				 &provider);
 	grpc_conn_wake(call->conn);
 	call->state = CALL_ENDED;
 	drop_in(call);
@@ -371,11 +378,9 @@ void grpc_call_headers_done(struct grpc_call *call)
 {
 	if (call->state != CALL_RECEIVING)
 		return;
-	if (!call->post)
-		submit_http_status(call, "405");
-	else if (!call->content_type)
-		submit_http_status(call, "415");
-	else if (!call->path[0])
+	if (!call->post || !call->content_type)
+		return; /* answered at its end */
+	if (!call->path[0])
 		fail(call, ERR_UNIMPLEMENTED, "unknown method");
 	else if (call->bad_timeout)
 		fail(call, ERR_INVALID, "malformed grpc-timeout");
@@ -412,6 +417,8 @@ void grpc_call_body(struct grpc_call *call, const uint8_t *data, size_t n)
 		fail(call, ERR_EXHAUSTED, "too many bytes are in flight");
 		return;
 	}
+	if (!call->post || !call->content_type)
+		return;
 	buf_add(&call->in, data, n);
 	call->server->queued += n;
 	if (call->in.len >= GRPC_PREFIX)
@@ -422,6 +429,15 @@ void grpc_call_request_done(struct grpc_call *call)
 {
 	if (call->state != CALL_RECEIVING)
 		return;
+	if (!call->post) {
+		submit_http_status(call, "405", "a gRPC server wants POST\n");
+		return;
+	}
+	if (!call->content_type) {
+		submit_http_status(call, "415",
+				   "a gRPC server wants content-type application/grpc\n");
+		return;
+	}
 	if (call->in.len < GRPC_PREFIX ||
 	    call->in.len - GRPC_PREFIX != get_be32(call->in.data + 1)) {
 		fail(call, ERR_INVALID, "incomplete request message");

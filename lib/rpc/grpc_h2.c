@@ -1,6 +1,8 @@
 /* What nghttp2 tells, and what is too much of it. */
 #include "rpc/grpc-int.h"
 
+#include <string.h>
+
 #include "base/num.h"
 #include "base/time.h"
 
@@ -53,12 +55,55 @@ void grpc_h2_earn(struct grpc_conn *c, int64_t tokens)
 	c->control.tokens = MIN(c->control.tokens + tokens, (int64_t)CONTROL_BURST);
 }
 
-/* Headers are counted as they come, before anything is decoded. */
-static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *arg)
+static void note_reset(struct grpc_conn *c, int32_t stream)
 {
-	struct grpc_conn *c = arg;
+	if (!c->reset)
+		c->reset = xcalloc(RESET_RING, sizeof(*c->reset));
+	c->reset[c->nreset++ % RESET_RING] = stream;
+}
 
-	(void)session;
+static bool was_reset(const struct grpc_conn *c, int32_t stream)
+{
+	for (uint32_t i = 0; c->reset && i < RESET_RING; i++)
+		if (c->reset[i] == stream)
+			return true;
+	return false;
+}
+
+/*
+ * HEADERS and DATA on a stream that has closed, or that can no longer be
+ * opened, are connection errors (RFC 9113 5.1, 5.1.1), but for one that we have
+ * reset the client may just not know yet. nghttp2 ignores all of them, because
+ * it cannot know; to remember closed streams in it would cost 25 KB a connection.
+ */
+static void check_stream(struct grpc_conn *c, const nghttp2_frame_hd *hd)
+{
+	bool holes = c->opened != ((uint32_t)c->last_stream + 1) / 2;
+
+	if (hd->stream_id > c->last_stream) {
+		if (hd->type == NGHTTP2_HEADERS && hd->stream_id & 1) {
+			c->last_stream = hd->stream_id;
+			c->opened++;
+		}
+		return;
+	}
+	if (!(hd->stream_id & 1) || c->server->shutdown || was_reset(c, hd->stream_id) ||
+	    nghttp2_session_find_stream(c->session, hd->stream_id))
+		return;
+	nghttp2_session_terminate_session(c->session, holes && hd->type == NGHTTP2_HEADERS
+							      ? NGHTTP2_PROTOCOL_ERROR
+							      : NGHTTP2_STREAM_CLOSED);
+	grpc_conn_wake(c);
+}
+
+/*
+ * Every frame, before nghttp2 sees it: it has no callback for those that it
+ * ignores. Headers are counted before anything is decoded.
+ */
+static void on_frame(struct grpc_conn *c, const nghttp2_frame_hd *hd)
+{
+	if (hd->type == NGHTTP2_HEADERS || hd->type == NGHTTP2_DATA)
+		check_stream(c, hd);
 	switch (hd->type) {
 	case NGHTTP2_HEADERS:
 	case NGHTTP2_CONTINUATION:
@@ -82,6 +127,51 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
 		break;
 	default: /* PRIORITY, PING, GOAWAY, WINDOW_UPDATE, unknown ones */
 		spend_control(c, COST_FRAME);
+	}
+}
+
+/* The bytes up to the end of a frame, or to where the next one's header is complete. */
+static size_t next_part(struct grpc_conn *c, const uint8_t *data, size_t n)
+{
+	nghttp2_frame_hd hd = {0};
+	size_t take;
+
+	if (!c->left) {
+		take = MIN(n, (size_t)(FRAME_HEADER - c->nheader));
+		memcpy(c->header + c->nheader, data, take);
+		c->nheader += (unsigned)take;
+		if (c->nheader < FRAME_HEADER)
+			return take;
+		c->nheader = 0;
+		hd.length = get_be32(c->header) >> 8;
+		hd.type = c->header[3];
+		hd.flags = c->header[4];
+		hd.stream_id = (int32_t)(get_be32(c->header + 5) & 0x7fffffff);
+		on_frame(c, &hd);
+		c->left = take + hd.length;
+	}
+	take = MIN(n, c->left);
+	c->left -= take;
+	return take;
+}
+
+int grpc_h2_receive(struct grpc_conn *c, const uint8_t *data, size_t n)
+{
+	while (n) {
+		size_t part = next_part(c, data, n);
+		nghttp2_ssize r = nghttp2_session_mem_recv2(c->session, data, part);
+
+		if (r < 0) {
+			nghttp2_session_terminate_session(
+				c->session,
+				r == NGHTTP2_ERR_FLOODED ||
+						r == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS
+					? NGHTTP2_ENHANCE_YOUR_CALM
+					: NGHTTP2_PROTOCOL_ERROR);
+			return -1;
+		}
+		data += part;
+		n -= part;
 	}
 	return 0;
 }
@@ -177,10 +267,21 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 	} else if (frame->hd.type == NGHTTP2_DATA) {
 		c->progress = time_mono();
 		grpc_h2_earn(c, EARN_DATA);
-	} else if (frame->hd.type == NGHTTP2_RST_STREAM &&
-		   frame->rst_stream.error_code != NGHTTP2_NO_ERROR) {
-		spend_reset(c);
+	} else if (frame->hd.type == NGHTTP2_RST_STREAM) {
+		note_reset(c, frame->hd.stream_id);
+		if (frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
+			spend_reset(c);
 	}
+	return 0;
+}
+
+/* Among others a stream beyond the limit, which nghttp2 never opens and then resets. */
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame,
+			    int code, void *arg)
+{
+	(void)session;
+	(void)code;
+	note_reset(arg, frame->hd.stream_id);
 	return 0;
 }
 
@@ -204,13 +305,14 @@ int grpc_h2_init(struct grpc_server *s, struct err *err)
 	    nghttp2_option_new(&s->option) != 0)
 		return err_set(err, ERR_EXHAUSTED, "out of memory in nghttp2");
 	cb = s->callbacks;
-	nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
 	nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb,
+								     on_invalid_frame);
 	/* closed streams are otherwise kept for the dependency tree */
 	nghttp2_option_set_no_closed_streams(s->option, 1);
 	nghttp2_option_set_max_continuations(s->option, MAX_CONTINUATIONS);
@@ -227,6 +329,7 @@ int grpc_h2_start(struct grpc_conn *c, struct err *err)
 
 	c->control = (struct budget){CONTROL_BURST, now};
 	c->resets = (struct budget){RESET_BURST, now};
+	c->left = NGHTTP2_CLIENT_MAGIC_LEN;
 	if (nghttp2_session_server_new2(&c->session, c->server->callbacks, c,
 					c->server->option) != 0)
 		return err_set(err, ERR_EXHAUSTED, "out of memory in nghttp2");

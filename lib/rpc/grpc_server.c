@@ -40,6 +40,7 @@ static void conn_free(struct grpc_conn *c)
 	loop_fd_del(&c->src);
 	fd_close(&c->src.fd);
 	buf_done(&c->out);
+	free(c->reset);
 	list_del(&c->node);
 	free(c);
 	s->nconns--;
@@ -203,7 +204,6 @@ static int receive(struct grpc_conn *c)
 
 	for (int i = 0; i < READS_PER_TURN; i++) {
 		ssize_t n = recv(c->src.fd, scratch, SCRATCH_SIZE, 0);
-		nghttp2_ssize used;
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -211,14 +211,7 @@ static int receive(struct grpc_conn *c)
 			return 0;
 		if (n <= 0)
 			return -1;
-		used = nghttp2_session_mem_recv2(c->session, scratch, (size_t)n);
-		if (used < 0) {
-			nghttp2_session_terminate_session(
-				c->session,
-				used == NGHTTP2_ERR_FLOODED ||
-						used == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS
-					? NGHTTP2_ENHANCE_YOUR_CALM
-					: NGHTTP2_PROTOCOL_ERROR);
+		if (grpc_h2_receive(c, scratch, (size_t)n) < 0) {
 			flush(c);
 			return -1;
 		}
