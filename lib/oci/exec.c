@@ -63,7 +63,7 @@ static void child(struct exec *x)
 		.seccomp = how->seccomp ? how->seccomp : &x->seccomp,
 		.sock = x->sock[1],
 		.stdio = {how->stdio[0], how->stdio[1], how->stdio[2]},
-		.console = how->console,
+		.console = x->process.terminal ? how->console : -1,
 		.userns = (x->flags & CLONE_NEWUSER) != 0,
 		.pdeathsig = how->pdeathsig,
 		.start_fd = -1,
@@ -80,7 +80,7 @@ static void child(struct exec *x)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (r == 0)
 		r = oci_set_rlimits(&x->process, x->sock[1], &err);
-	if (r == 0 && how->console < 0 && how->console_socket >= 0) {
+	if (r == 0 && x->process.terminal && how->console < 0) {
 		pts = file_open(AT_FDCWD, "/dev/pts", O_PATH | O_DIRECTORY | O_NOFOLLOW,
 				0, &err);
 		r = pts < 0 ? -1

@@ -171,7 +171,8 @@ static int below(const struct oci_root *r, const char *path, const char **ret_re
 		while (n > 1 && base[n - 1] == '/')
 			n--;
 		if (strncmp(base, path, n) == 0 && (path[n] == '/' || !path[n])) {
-			*ret_rest = path + n + strspn(path + n, "/");
+			if (r->mounted[i].fd >= 0)
+				*ret_rest = path + n + strspn(path + n, "/");
 			return r->mounted[i].fd;
 		}
 	}

@@ -248,7 +248,7 @@ static void child(struct start *s)
 		.seccomp = &s->seccomp,
 		.sock = s->sock[1],
 		.stdio = {how->stdio[0], how->stdio[1], how->stdio[2]},
-		.console = how->console,
+		.console = s->process.terminal ? how->console : -1,
 		.userns = is_new(s, OCI_NS_USER) || s->ns[OCI_NS_USER] >= 0,
 		.pdeathsig = how->pdeathsig,
 		.start_fd = how->start_fd,
@@ -404,8 +404,7 @@ static int check(const struct oci_start *how, struct err *err)
 static int prepare(struct start *s, struct err *err)
 {
 	const struct oci_start *how = s->how;
-	struct oci_plan_how plan = {.console = how->console >= 0 ||
-					       how->console_socket >= 0};
+	struct oci_plan_how plan = {.console = how->spec->process->terminal};
 	struct err ignored;
 
 	s->process = *how->spec->process;
