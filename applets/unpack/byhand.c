@@ -1,7 +1,7 @@
 /*
- * byhand: "cribox unpack [--one-by-one] DIR LAYER...": layers in files, lowest first, become
- * DIR/0, DIR/1, ... as a pull makes them, to look at them and to test. All at once, and
- * resolved from the bottom; or, one by one, each with the view of those below.
+ * byhand: "cribox unpack [--one-by-one] [--max=BYTES] DIR LAYER...": layers in files, lowest
+ * first, become DIR/0, DIR/1, ... as a pull makes them, to look at them and to test. All at
+ * once, and resolved from the bottom; or, one by one, each with the view of those below.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "base/str.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -31,6 +32,8 @@ struct hand {
 
 struct hands {
 	int dir;
+	bool one_by_one;
+	uint64_t max;
 	struct hand *v;
 	size_t n;
 };
@@ -63,10 +66,10 @@ static int view(const struct hands *h, size_t n, struct err *err)
 	return got;
 }
 
-static int start(struct hands *h, size_t i, const char *file, bool now, struct err *err)
+static int start(struct hands *h, size_t i, const char *file, struct err *err)
 {
 	struct hand *l = &h->v[i];
-	struct unpack_options o = {.lowest = i == 0, .view = -1};
+	struct unpack_options o = {.lowest = i == 0, .view = -1, .max_bytes = h->max};
 	FD_AUTO below = -1;
 	char name[24];
 
@@ -79,7 +82,7 @@ static int start(struct hands *h, size_t i, const char *file, bool now, struct e
 	l->dir = file_open_dir(h->dir, name, false, 0, err);
 	if (l->dir < 0)
 		return -1;
-	if (now && i) {
+	if (h->one_by_one && i) {
 		below = view(h, i, err);
 		if (below < 0)
 			return -1;
@@ -178,40 +181,55 @@ static int turn(struct hands *h, size_t first, size_t last, struct err *err)
 	return 0;
 }
 
-static int run_all(struct hands *h, char **files, bool one_by_one, struct err *err)
+static int run_all(struct hands *h, char **files, struct err *err)
 {
-	if (!one_by_one)
+	if (!h->one_by_one)
 		for (size_t i = 0; i < h->n; i++)
-			if (start(h, i, files[i], false, err) < 0)
+			if (start(h, i, files[i], err) < 0)
 				return -1;
 	for (size_t i = 0; i < h->n; i++) {
-		if (one_by_one && start(h, i, files[i], true, err) < 0)
+		if (h->one_by_one && start(h, i, files[i], err) < 0)
 			return -1;
 		while (!h->v[i].done)
-			if (turn(h, i, one_by_one ? i : h->n - 1, err) < 0)
+			if (turn(h, i, h->one_by_one ? i : h->n - 1, err) < 0)
 				return -1;
 	}
 	return 0;
 }
 
+/* The options; what is left of argv is the directory and the layers. */
+static int options(struct hands *h, int *argc, char ***argv, struct err *err)
+{
+	for (; *argc > 1 && str_starts((*argv)[1], "--"); --*argc, ++*argv) {
+		const char *s = (*argv)[1];
+
+		if (str_eq(s, "--one-by-one"))
+			h->one_by_one = true;
+		else if (!str_starts(s, "--max=") || num_size(s + 6, &h->max) < 0)
+			return err_set(err, ERR_INVALID, "unpack: unknown option %s", s);
+	}
+	if (*argc < 3 || *argc - 2 > LAYERS_MAX)
+		return err_set(err, ERR_INVALID,
+			       "usage: cribox unpack [--one-by-one] [--max=BYTES] DIR "
+			       "LAYER...");
+	return 0;
+}
+
 int unpack_by_hand(int argc, char **argv, struct err *err)
 {
-	bool one_by_one = argc > 1 && str_eq(argv[1], "--one-by-one");
-	int first = 1 + one_by_one;
 	struct hands h = {.dir = -1};
 	int r = -1;
 
-	if (argc < first + 2 || argc - first - 1 > LAYERS_MAX)
-		return err_set(err, ERR_INVALID,
-			       "usage: cribox unpack [--one-by-one] DIR LAYER...");
+	if (options(&h, &argc, &argv, err) < 0)
+		return -1;
 	signal(SIGPIPE, SIG_IGN);
-	h.n = (size_t)(argc - first - 1);
+	h.n = (size_t)(argc - 2);
 	h.v = xcalloc(h.n, sizeof(*h.v));
 	for (size_t i = 0; i < h.n; i++)
 		h.v[i] = (struct hand){.input = -1, .dir = -1};
-	h.dir = file_open_dir(AT_FDCWD, argv[first], true, 0700, err);
+	h.dir = file_open_dir(AT_FDCWD, argv[1], true, 0700, err);
 	if (h.dir >= 0)
-		r = run_all(&h, argv + first + 1, one_by_one, err);
+		r = run_all(&h, argv + 2, err);
 	for (size_t i = 0; i < h.n; i++) {
 		unpack_end(&h.v[i].u);
 		fd_close(&h.v[i].input);
