@@ -327,12 +327,10 @@ static int run_config(struct ctl *c, const struct opts *o, struct err *err)
 	return err_set(err, ERR_INVALID, "config: KEY VALUE, --get, --set or --list?");
 }
 
-static const struct opt config_opts[] = {
-	{0, "get", NULL, OPT_TEXT, "KEY", "show one value", NULL},
-	{0, "set", NULL, OPT_LIST, "KEY=VALUE", "set values, separated by commas", NULL},
-	{0, "list", NULL, OPT_FLAG, NULL, "show all of it", NULL},
-	{0},
-};
+static const char config_opts[] =
+	"      --get KEY               show one value\n"
+	"      --set KEY=VALUE         set values, separated by commas\n"
+	"      --list                  show all of it\n";
 
 const struct command ctl_config = {
 	.name = "config",

@@ -284,40 +284,23 @@ static int run_rm(struct ctl *c, const struct opts *o, struct err *err)
 
 /* --- the tables ------------------------------------------------------------------------------ */
 
-#define CREATE_OPTS                                                                   \
-	{0, "no-pull", NULL, OPT_FLAG, NULL, "use the image that is there", NULL},    \
-		{0, "with-pull", NULL, OPT_FLAG, NULL, "pull the image first", NULL}, \
-	{                                                                             \
-		'T', "cancel-timeout", NULL, OPT_DURATION, "TIME",                    \
-			"give up after this time", NULL                               \
-	}
+#define CREATE_OPTS                                                   \
+	"      --no-pull               use the image that is there\n" \
+	"      --with-pull             pull the image first\n"        \
+	"  -T, --cancel-timeout TIME   give up after this time\n"
 
-static const struct opt create_opts[] = {
-	CREATE_OPTS,
-	PULL_OPTS,
-	{0},
-};
+static const char create_opts[] = CREATE_OPTS PULL_OPTS;
 
-static const struct opt run_opts[] = {
-	CREATE_OPTS,
-	PULL_OPTS,
-	{'r', "runtime", NULL, OPT_TEXT, "HANDLER", "runtime handler", NULL},
-	{0},
-};
+static const char run_opts[] =
+	CREATE_OPTS PULL_OPTS "  -r, --runtime HANDLER       runtime handler\n";
 
-static const struct opt stop_opts[] = {
-	{'t', "timeout", NULL, OPT_INT, "SECONDS",
-	 "to end by itself in, before SIGKILL (0)", NULL},
-	{'a', "all", NULL, OPT_FLAG, NULL, "all containers that run", NULL},
-	{0},
-};
+static const char stop_opts[] =
+	"  -t, --timeout SECONDS       to end by itself in, before SIGKILL (0)\n"
+	"  -a, --all                   all containers that run\n";
 
-static const struct opt rm_opts[] = {
-	{'a', "all", NULL, OPT_FLAG, NULL, "all containers", NULL},
-	{'f', "force", NULL, OPT_FLAG, NULL, "stop those that run", NULL},
-	{'k', "keep-logs", NULL, OPT_FLAG, NULL, "leave the log files", NULL},
-	{0},
-};
+static const char rm_opts[] = "  -a, --all                   all containers\n"
+			      "  -f, --force                 stop those that run\n"
+			      "  -k, --keep-logs             leave the log files\n";
 
 const struct command ctl_create = {
 	.name = "create",

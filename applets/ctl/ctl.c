@@ -35,20 +35,8 @@ static const char usage[] =
 	"  -c, --config FILE           /etc/crictl.yaml (CRI_CONFIG_FILE)\n"
 	"  -D, --debug                 say what is done\n"
 	"      --max-retries N         of connecting (3; 0: none, negative: for ever)\n"
-	"  -v, --version\n";
-
-const struct opt ctl_opts[] = {
-	{'c', "config", NULL, OPT_TEXT, "FILE", "", "CRI_CONFIG_FILE"},
-	{'r', "runtime-endpoint", NULL, OPT_TEXT, "URL", "",
-	 "CONTAINER_RUNTIME_ENDPOINT"},
-	{'i', "image-endpoint", NULL, OPT_TEXT, "URL", "", "IMAGE_SERVICE_ENDPOINT"},
-	{'t', "timeout", NULL, OPT_DURATION, "TIME", "", NULL},
-	{'D', "debug", NULL, OPT_FLAG, NULL, "", NULL},
-	{0, "max-retries", NULL, OPT_INT, "N", "", NULL},
-	{'v', "version", NULL, OPT_FLAG, NULL, "", NULL},
-	{'h', "help", NULL, OPT_FLAG, NULL, "", NULL},
-	{0},
-};
+	"  -v, --version\n"
+	"  -h, --help\n";
 
 static const struct command *const commands[] = {
 	&ctl_config,
@@ -143,8 +131,7 @@ int ctl_help(struct ctl *c, const struct command *cmd, struct err *err)
 	if (cmd->alias)
 		buf_add_fmt(&c->out, "Also called: %s\n", cmd->alias);
 	if (cmd->opts) {
-		buf_add_str(&c->out, "\nOptions:\n");
-		opts_help(cmd->opts, &c->out);
+		buf_add_fmt(&c->out, "\nOptions:\n%s", cmd->opts);
 	}
 	if (cmd->notes)
 		buf_add_fmt(&c->out, "\n%s", cmd->notes);
@@ -165,7 +152,6 @@ static bool wants_help(const struct command *cmd, int argc, char **argv)
 /* argv[0] is the command. */
 static int run_command(struct ctl *c, int argc, char **argv, struct err *err)
 {
-	static const struct opt none[] = {{0}};
 	const struct command *cmd = find(argv[0], err);
 	struct opts o;
 
@@ -173,8 +159,8 @@ static int run_command(struct ctl *c, int argc, char **argv, struct err *err)
 		return -1;
 	if (wants_help(cmd, argc - 1, argv + 1))
 		return ctl_help(c, cmd, err);
-	if (opts_parse(&o, cmd->opts ? cmd->opts : none, cmd->ordered, argc - 1, argv + 1,
-		       &c->arena, err) < 0)
+	if (opts_parse(&o, cmd->opts, cmd->ordered, argc - 1, argv + 1, &c->arena, err) <
+	    0)
 		return err_wrap(err, "%s", cmd->name);
 	if (o.argc < cmd->min)
 		return err_set(err, ERR_INVALID, "%s: %s is missing (see %s %s --help)",
@@ -196,7 +182,7 @@ static int start(struct ctl *c, int argc, char **argv, struct err *err)
 {
 	struct opts o;
 
-	if (opts_parse(&o, ctl_opts, true, argc - 1, argv + 1, &c->arena, err) < 0)
+	if (opts_parse(&o, usage, true, argc - 1, argv + 1, &c->arena, err) < 0)
 		return -1;
 	if (opts_flag(&o, "version")) {
 		buf_add_fmt(&c->out, "%s version %s (cribox)\n", c->name, CRIBOX_VERSION);

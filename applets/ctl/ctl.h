@@ -39,15 +39,14 @@ struct command {
 	const char *alias;    /* other names, separated by blanks; may be NULL */
 	const char *synopsis; /* of the arguments */
 	const char *purpose;
-	const struct opt *opts; /* may be NULL */
-	int min, max;		/* number of arguments; max -1: no limit */
-	bool ordered;		/* options end at the first argument */
-	const char *notes;	/* lines at the end of the help; may be NULL */
+	const char *opts;  /* their help, which is the table (opts.h); may be NULL */
+	int min, max;	   /* number of arguments; max -1: no limit */
+	bool ordered;	   /* options end at the first argument */
+	const char *notes; /* lines at the end of the help; may be NULL */
 	/* Returns the exit status, or -1 with err. */
 	int (*run)(struct ctl *c, const struct opts *o, struct err *err);
 };
 
-extern const struct opt ctl_opts[];
 extern const struct command ctl_config, ctl_version, ctl_info, ctl_runtime_config;
 extern const struct command ctl_runp, ctl_pods, ctl_inspectp, ctl_stopp, ctl_rmp;
 extern const struct command ctl_create, ctl_run, ctl_start, ctl_stop, ctl_rm;

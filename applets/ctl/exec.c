@@ -147,28 +147,23 @@ static int run_exec(struct ctl *c, const struct opts *o, struct err *err)
 	return status;
 }
 
-static const struct opt exec_opts[] = {
-	{'i', "interactive", NULL, OPT_FLAG, NULL, "pass standard input on", NULL},
-	{'t', "tty", NULL, OPT_FLAG, NULL, "with a terminal (Ctrl-P Ctrl-Q leaves)",
-	 NULL},
-	{'s', "sync", NULL, OPT_FLAG, NULL, "one call, without streaming", NULL},
-	{0, "timeout", NULL, OPT_INT, "SECONDS", "of --sync; then the command is killed",
-	 NULL},
-	{'r', "transport", NULL, OPT_TEXT, "NAME", "websocket, whatever is said", NULL},
-	{0, "name", NULL, OPT_TEXT, "REGEX", "in all whose names match", NULL},
-	{0, "namespace", NULL, OPT_TEXT, "REGEX", "in pod namespaces that match", NULL},
-	{'p', "pod", NULL, OPT_TEXT, "ID", "of the pod whose id begins so", NULL},
-	{0, "image", NULL, OPT_TEXT, "IMAGE", "of this image", NULL},
-	{0, "state", NULL, OPT_TEXT, "STATE", "created, running, exited, unknown", NULL},
-	{0, "label", NULL, OPT_LIST, "KEY=VALUE", "with this label (repeatable)", NULL},
-	{'l', "latest", NULL, OPT_FLAG, NULL, "in the newest", NULL},
-	{'n', "last", NULL, OPT_INT, "N", "in the N newest", NULL},
-	{'q', "quiet", NULL, OPT_FLAG, NULL, "with several, do not print their ids",
-	 NULL},
-	{'e', "ignore-errors", NULL, OPT_FLAG, NULL, "always exit with 0", NULL},
-	{'x', "parallel", NULL, OPT_FLAG, NULL, "taken, but they run one by one", NULL},
-	{0},
-};
+static const char exec_opts[] =
+	"  -i, --interactive           pass standard input on\n"
+	"  -t, --tty                   with a terminal (Ctrl-P Ctrl-Q leaves)\n"
+	"  -s, --sync                  one call, without streaming\n"
+	"      --timeout SECONDS       of --sync; then the command is killed\n"
+	"  -r, --transport NAME        websocket, whatever is said\n"
+	"      --name REGEX            in all whose names match\n"
+	"      --namespace REGEX       in pod namespaces that match\n"
+	"  -p, --pod ID                of the pod whose id begins so\n"
+	"      --image IMAGE           of this image\n"
+	"      --state STATE           created, running, exited, unknown\n"
+	"      --label KEY=VALUE       with this label (repeatable)\n"
+	"  -l, --latest                in the newest\n"
+	"  -n, --last N                in the N newest\n"
+	"  -q, --quiet                 with several, do not print their ids\n"
+	"  -e, --ignore-errors         always exit with 0\n"
+	"  -x, --parallel              taken, but they run one by one\n";
 
 const struct command ctl_exec = {
 	.name = "exec",

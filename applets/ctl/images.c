@@ -559,53 +559,33 @@ static int run_imagefsinfo(struct ctl *c, const struct opts *o, struct err *err)
 
 /* --- the tables ------------------------------------------------------------------------------ */
 
-static const struct opt pull_opts[] = {
-	PULL_OPTS,
-	{0, "pod-config", NULL, OPT_TEXT, "FILE", "the pod that the pull is for", NULL},
-	{'a', "annotation", NULL, OPT_LIST, "KEY=VALUE", "of the image (repeatable)",
-	 NULL},
-	{0},
-};
+static const char pull_opts[] =
+	PULL_OPTS "      --pod-config FILE       the pod that the pull is for\n"
+		  "  -a, --annotation KEY=VALUE  of the image (repeatable)\n";
 
-#define FILTER                                                         \
-	{                                                              \
-		'f', "filter", NULL, OPT_LIST, "FILTER",               \
-			"dangling=, reference=, before=, since=", NULL \
-	}
+#define FILTER "  -f, --filter FILTER         dangling=, reference=, before=, since=\n"
 
-static const struct opt images_opts[] = {
-	FILTER,
-	{'o', "output", NULL, OPT_TEXT, "FORMAT", "table (default), json or yaml", NULL},
-	{'q', "quiet", NULL, OPT_FLAG, NULL, "only ids", NULL},
-	{'v', "verbose", NULL, OPT_FLAG, NULL, "all there is, one below the other", NULL},
-	{0, "digests", NULL, OPT_FLAG, NULL, "digests too", NULL},
-	{0, "no-trunc", NULL, OPT_FLAG, NULL, "full ids", NULL},
-	{0, "pinned", NULL, OPT_FLAG, NULL, "whether they are pinned too", NULL},
-	{0},
-};
+static const char images_opts[] =
+	FILTER "  -o, --output FORMAT         table (default), json or yaml\n"
+	       "  -q, --quiet                 only ids\n"
+	       "  -v, --verbose               all there is, one below the other\n"
+	       "      --digests               digests too\n"
+	       "      --no-trunc              full ids\n"
+	       "      --pinned                whether they are pinned too\n";
 
-static const struct opt inspecti_opts[] = {
-	{0, "name", NULL, OPT_TEXT, "IMAGE", "of this name", NULL},
-	FILTER,
-	{'o', "output", NULL, OPT_TEXT, "FORMAT", "json (default), yaml or table", NULL},
-	{'q', "quiet", NULL, OPT_FLAG, NULL, "without the image's config", NULL},
-	{0, "template", NULL, OPT_TEXT, "TEXT", "for go-template, which is not there yet",
-	 NULL},
-	{0},
-};
+static const char inspecti_opts[] =
+	"      --name IMAGE            of this name\n" FILTER
+	"  -o, --output FORMAT         json (default), yaml or table\n"
+	"  -q, --quiet                 without the image's config\n"
+	"      --template TEXT         for go-template, which is not there yet\n";
 
-static const struct opt rmi_opts[] = {
-	{'a', "all", NULL, OPT_FLAG, NULL, "all images", NULL},
-	{'q', "prune", NULL, OPT_FLAG, NULL, "those that no container uses", NULL},
-	{0},
-};
+static const char rmi_opts[] =
+	"  -a, --all                   all images\n"
+	"  -q, --prune                 those that no container uses\n";
 
-static const struct opt imagefsinfo_opts[] = {
-	{'o', "output", NULL, OPT_TEXT, "FORMAT", "json (default), yaml or table", NULL},
-	{0, "template", NULL, OPT_TEXT, "TEXT", "for go-template, which is not there yet",
-	 NULL},
-	{0},
-};
+static const char imagefsinfo_opts[] =
+	"  -o, --output FORMAT         json (default), yaml or table\n"
+	"      --template TEXT         for go-template, which is not there yet\n";
 
 const struct command ctl_pull = {
 	.name = "pull",

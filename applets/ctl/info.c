@@ -82,14 +82,10 @@ static int run_runtime_config(struct ctl *c, const struct opts *o, struct err *e
 	return 0;
 }
 
-static const struct opt info_opts[] = {
-	{'o', "output", NULL, OPT_TEXT, "FORMAT", "json (default) or yaml", NULL},
-	{'q', "quiet", NULL, OPT_FLAG, NULL, "without the runtime's own configuration",
-	 NULL},
-	{0, "template", NULL, OPT_TEXT, "TEXT", "for go-template, which is not there yet",
-	 NULL},
-	{0},
-};
+static const char info_opts[] =
+	"  -o, --output FORMAT         json (default) or yaml\n"
+	"  -q, --quiet                 without the runtime's own configuration\n"
+	"      --template TEXT         for go-template, which is not there yet\n";
 
 const struct command ctl_version = {
 	.name = "version",

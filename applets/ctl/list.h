@@ -84,25 +84,10 @@ const char *images_pull(struct ctl *c, const struct opts *o, const char *image,
 			yyjson_val *annotations, yyjson_val *pod, struct err *err);
 
 /* The options that images_pull looks at. */
-#define PULL_OPTS                                                                        \
-	{0,                                                                              \
-	 "creds",                                                                        \
-	 NULL,                                                                           \
-	 OPT_TEXT,                                                                       \
-	 "USER[:PASS]",                                                                  \
-	 "for the registry (CRICTL_CREDS)",                                              \
-	 "CRICTL_CREDS"},                                                                \
-		{0,                                                                      \
-		 "auth",                                                                 \
-		 NULL,                                                                   \
-		 OPT_TEXT,                                                               \
-		 "BASE64",                                                               \
-		 "the same in base64 (CRICTL_AUTH)",                                     \
-		 "CRICTL_AUTH"},                                                         \
-		{'u', "username", NULL, OPT_TEXT, "USER", "ask for the password", NULL}, \
-	{                                                                                \
-		0, "pull-timeout", "pt", OPT_DURATION, "TIME",                           \
-			"for the pull (CRICTL_PULL_TIMEOUT)", "CRICTL_PULL_TIMEOUT"      \
-	}
+#define PULL_OPTS                                                          \
+	"      --creds USER[:PASS]     for the registry (CRICTL_CREDS)\n"  \
+	"      --auth BASE64           the same in base64 (CRICTL_AUTH)\n" \
+	"  -u, --username USER         ask for the password\n"             \
+	"      --pull-timeout, --pt TIME  no longer than that (CRICTL_PULL_TIMEOUT)\n"
 
 #endif

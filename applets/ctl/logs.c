@@ -168,19 +168,15 @@ static int run_logs(struct ctl *c, const struct opts *o, struct err *err)
 	return logfile_read(c, path, &q, err);
 }
 
-static const struct opt logs_opts[] = {
-	{'f', "follow", NULL, OPT_FLAG, NULL, "go on until the container ends", NULL},
-	{0, "tail", NULL, OPT_INT, "N", "only the last N lines", NULL},
-	{0, "since", NULL, OPT_TEXT, "TIME", "newer than 42m, 2026-01-02T13:23:37, ...",
-	 NULL},
-	{'t', "timestamps", NULL, OPT_FLAG, NULL, "with the time of each line", NULL},
-	{0, "limit-bytes", NULL, OPT_INT, "N", "no more than N bytes", NULL},
-	{'s', "stream", NULL, OPT_TEXT, "NAME", "only stdout or stderr", NULL},
-	{'p', "previous", NULL, OPT_FLAG, NULL, "of the attempt before", NULL},
-	{'r', "reopen", NULL, OPT_FLAG, NULL, "let the runtime open the file anew first",
-	 NULL},
-	{0},
-};
+static const char logs_opts[] =
+	"  -f, --follow                go on until the container ends\n"
+	"      --tail N                only the last N lines\n"
+	"      --since WHEN            newer than 42m, 2026-01-02T13:23:37, ...\n"
+	"  -t, --timestamps            with the time of each line\n"
+	"      --limit-bytes N         no more than N bytes\n"
+	"  -s, --stream NAME           only stdout or stderr\n"
+	"  -p, --previous              of the attempt before\n"
+	"  -r, --reopen                let the runtime open the file anew first\n";
 
 const struct command ctl_logs = {
 	.name = "logs",

@@ -1,9 +1,20 @@
 #include "opts.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/num.h"
 #include "base/str.h"
+
+enum opt_type { OPT_FLAG, OPT_TEXT, OPT_LIST, OPT_INT, OPT_DURATION };
+
+struct opt {
+	char letter;	   /* 0: none */
+	const char *name;  /* without dashes */
+	const char *alias; /* another one, or NULL */
+	const char *env;   /* variable that is used when it is not given, or NULL */
+	enum opt_type type;
+};
 
 struct parser {
 	struct opts *o;
@@ -14,25 +25,96 @@ struct parser {
 	int at;
 };
 
-static const struct opt *find_long(const struct opt *table, const char *name, size_t n)
+/* --- the table ------------------------------------------------------------------------- */
+
+static enum opt_type type_of(const char *value)
 {
-	for (; table->name; table++) {
-		if (strlen(table->name) == n && memcmp(table->name, name, n) == 0)
-			return table;
-		if (table->alias && strlen(table->alias) == n &&
-		    memcmp(table->alias, name, n) == 0)
-			return table;
+	static const struct {
+		char value[12];
+		enum opt_type type;
+	} types[] = {
+		{"", OPT_FLAG},	      {"N", OPT_INT},	       {"SECONDS", OPT_INT},
+		{"FILTER", OPT_LIST}, {"KEY=VALUE", OPT_LIST}, {"TIME", OPT_DURATION},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (str_eq(types[i].value, value))
+			return types[i].type;
+	return OPT_TEXT;
+}
+
+/* "(CRICTL_AUTH)" in the text, or NULL. */
+static const char *env_of(struct arena *a, const char *text)
+{
+	for (const char *p = strchr(text, '('); p; p = strchr(p + 1, '(')) {
+		size_t n = strspn(p + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_");
+
+		if (n && p[1 + n] == ')')
+			return arena_strndup(a, p + 1, n);
 	}
 	return NULL;
 }
 
-static const struct opt *find_letter(const struct opt *table, char letter)
+/* One line of the help, which is written to. */
+static void read_line(struct arena *a, char *line, struct opt *opt)
 {
-	for (; table->name; table++)
-		if (letter && table->letter == letter)
-			return table;
+	char *text = strstr(line, "  "), *value;
+
+	*opt = (struct opt){.env = text ? env_of(a, text) : NULL};
+	if (text)
+		*text = 0;
+	if (line[0] && line[1] != '-' && line[2] == ',') {
+		opt->letter = line[1];
+		line += strlen("-x, ");
+	}
+	value = strchr(line, ' ');
+	opt->name = line + strlen("--");
+	if (value && value[-1] == ',') {
+		value[-1] = 0;
+		opt->alias = value + 1 + strlen("--");
+		value = strchr(value + 1, ' ');
+	}
+	if (value)
+		*value++ = 0;
+	opt->type = type_of(str_or_empty(value));
+}
+
+static void read_table(struct opts *o, const char *help, struct arena *a)
+{
+	char *text = arena_strdup(a, str_or_empty(help)), *line;
+
+	o->table = arena_array(a, OPTS_MAX, sizeof(*o->table));
+	while ((line = strsep(&text, "\n"))) {
+		line += strspn(line, " ");
+		if (*line != '-')
+			continue;
+		if (o->n == OPTS_MAX)
+			abort(); /* a table of ours */
+		read_line(a, line, &o->table[o->n++]);
+	}
+}
+
+static const struct opt *find_long(const struct opts *o, const char *name, size_t n)
+{
+	for (const struct opt *opt = o->table; opt < o->table + o->n; opt++) {
+		if (strlen(opt->name) == n && memcmp(opt->name, name, n) == 0)
+			return opt;
+		if (opt->alias && strlen(opt->alias) == n &&
+		    memcmp(opt->alias, name, n) == 0)
+			return opt;
+	}
 	return NULL;
 }
+
+static const struct opt *find_letter(const struct opts *o, char letter)
+{
+	for (const struct opt *opt = o->table; opt < o->table + o->n; opt++)
+		if (opt->letter == letter)
+			return opt;
+	return NULL;
+}
+
+/* --- the command line ------------------------------------------------------------------ */
 
 static int bad_value(const struct opt *opt, const char *text, const char *want,
 		     struct err *err)
@@ -107,7 +189,7 @@ static int parse_long(struct parser *p, const struct opt *opt, const char *rest)
 static int parse_letters(struct parser *p, const char *word)
 {
 	for (const char *c = word + 1; *c; c++) {
-		const struct opt *opt = find_letter(p->o->table, *c);
+		const struct opt *opt = find_letter(p->o, *c);
 		const char *rest = NULL;
 
 		if (!opt)
@@ -129,7 +211,7 @@ static int parse_option(struct parser *p, const char *word)
 {
 	const char *name = word + (word[1] == '-' ? 2 : 1);
 	size_t n = strcspn(name, "=");
-	const struct opt *opt = n > 1 ? find_long(p->o->table, name, n) : NULL;
+	const struct opt *opt = n > 1 ? find_long(p->o, name, n) : NULL;
 
 	if (opt)
 		return parse_long(p, opt, name[n] ? name + n + 1 : NULL);
@@ -141,7 +223,7 @@ static int parse_option(struct parser *p, const char *word)
 
 static int from_env(struct opts *o, struct arena *a, struct err *err)
 {
-	for (const struct opt *opt = o->table; opt->name; opt++) {
+	for (const struct opt *opt = o->table; opt < o->table + o->n; opt++) {
 		const char *text = opt->env ? getenv(opt->env) : NULL;
 
 		if (str_empty(text) || o->values[opt - o->table].set)
@@ -152,12 +234,13 @@ static int from_env(struct opts *o, struct arena *a, struct err *err)
 	return 0;
 }
 
-int opts_parse(struct opts *o, const struct opt *table, bool ordered, int argc,
-	       char **argv, struct arena *a, struct err *err)
+int opts_parse(struct opts *o, const char *help, bool ordered, int argc, char **argv,
+	       struct arena *a, struct err *err)
 {
 	struct parser p = {o, a, err, argc, argv, 0};
 
-	*o = (struct opts){.table = table};
+	*o = (struct opts){0};
+	read_table(o, help, a);
 	o->argv = arena_array(a, (size_t)argc + 1, sizeof(*o->argv));
 	for (; p.at < argc; p.at++) {
 		char *word = argv[p.at];
@@ -180,7 +263,7 @@ int opts_parse(struct opts *o, const struct opt *table, bool ordered, int argc,
 
 const struct opt_value *opts_get(const struct opts *o, const char *name)
 {
-	const struct opt *opt = find_long(o->table, name, strlen(name));
+	const struct opt *opt = find_long(o, name, strlen(name));
 
 	if (!opt)
 		abort(); /* a command asks for an option that its table lacks */
@@ -202,19 +285,4 @@ int64_t opts_num(const struct opts *o, const char *name, int64_t def)
 	const struct opt_value *v = opts_get(o, name);
 
 	return v->set ? v->num : def;
-}
-
-void opts_help(const struct opt *table, struct buf *out)
-{
-	for (; table->name; table++) {
-		BUF_AUTO left = {0};
-
-		if (table->letter)
-			buf_add_fmt(&left, "-%c, --%s", table->letter, table->name);
-		else
-			buf_add_fmt(&left, "    --%s", table->name);
-		if (table->value)
-			buf_add_fmt(&left, " %s", table->value);
-		buf_add_fmt(out, "  %-27s %s\n", buf_str(&left), table->help);
-	}
 }

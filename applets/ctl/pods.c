@@ -276,50 +276,31 @@ static int run_rmp(struct ctl *c, const struct opts *o, struct err *err)
 
 /* --- the tables ------------------------------------------------------------------------------ */
 
-static const struct opt runp_opts[] = {
-	{'r', "runtime", NULL, OPT_TEXT, "HANDLER", "runtime handler", NULL},
-	{'T', "cancel-timeout", NULL, OPT_DURATION, "TIME", "give up after this time",
-	 NULL},
-	{0},
-};
+static const char runp_opts[] = "  -r, --runtime HANDLER       runtime handler\n"
+				"  -T, --cancel-timeout TIME   give up after this time\n";
 
-#define FILTERS                                                                         \
-	{0, "name", NULL, OPT_TEXT, "REGEX", "whose names match", NULL},                \
-		{0,   "namespace", NULL, OPT_TEXT, "REGEX", "in namespaces that match", \
-		 NULL},                                                                 \
-		{'s', "state", NULL, OPT_TEXT, "STATE", "ready or notready", NULL},     \
-		{0,	   "label",	NULL,                                           \
-		 OPT_LIST, "KEY=VALUE", "with this label (repeatable)",                 \
-		 NULL},                                                                 \
-		{'l', "latest", NULL, OPT_FLAG, NULL, "only the newest", NULL},         \
-	{                                                                               \
-		'n', "last", NULL, OPT_INT, "N", "only the N newest", NULL              \
-	}
+#define FILTERS                                                        \
+	"      --name REGEX            whose names match\n"            \
+	"      --namespace REGEX       in namespaces that match\n"     \
+	"  -s, --state STATE           ready or notready\n"            \
+	"      --label KEY=VALUE       with this label (repeatable)\n" \
+	"  -l, --latest                only the newest\n"              \
+	"  -n, --last N                only the N newest\n"
 
-static const struct opt pods_opts[] = {
-	{0, "id", NULL, OPT_TEXT, "ID", "whose id begins so", NULL},
-	FILTERS,
-	{'o', "output", NULL, OPT_TEXT, "FORMAT", "table (default), json or yaml", NULL},
-	{'q', "quiet", NULL, OPT_FLAG, NULL, "only ids", NULL},
-	{'v', "verbose", NULL, OPT_FLAG, NULL, "all there is, one below the other", NULL},
-	{0, "no-trunc", NULL, OPT_FLAG, NULL, "full ids", NULL},
-	{0},
-};
+static const char pods_opts[] =
+	"      --id ID                 whose id begins so\n" FILTERS
+	"  -o, --output FORMAT         table (default), json or yaml\n"
+	"  -q, --quiet                 only ids\n"
+	"  -v, --verbose               all there is, one below the other\n"
+	"      --no-trunc              full ids\n";
 
-static const struct opt inspectp_opts[] = {
-	FILTERS,
-	{'o', "output", NULL, OPT_TEXT, "FORMAT", "json (default), yaml or table", NULL},
-	{'q', "quiet", NULL, OPT_FLAG, NULL, "without the runtime's own details", NULL},
-	{0, "template", NULL, OPT_TEXT, "TEXT", "for go-template, which is not there yet",
-	 NULL},
-	{0},
-};
+static const char inspectp_opts[] =
+	FILTERS "  -o, --output FORMAT         json (default), yaml or table\n"
+		"  -q, --quiet                 without the runtime's own details\n"
+		"      --template TEXT         for go-template, which is not there yet\n";
 
-static const struct opt rmp_opts[] = {
-	{'a', "all", NULL, OPT_FLAG, NULL, "all pods", NULL},
-	{'f', "force", NULL, OPT_FLAG, NULL, "stop those that run", NULL},
-	{0},
-};
+static const char rmp_opts[] = "  -a, --all                   all pods\n"
+			       "  -f, --force                 stop those that run\n";
 
 const struct command ctl_runp = {
 	.name = "runp",

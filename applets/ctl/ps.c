@@ -284,46 +284,29 @@ static int run_inspect(struct ctl *c, const struct opts *o, struct err *err)
 
 /* --- the tables ------------------------------------------------------------------------------ */
 
-#define FILTERS                                                                            \
-	{'a', "all", NULL, OPT_FLAG, NULL, "also those that do not run", NULL},            \
-		{0, "name", NULL, OPT_TEXT, "REGEX", "whose names match", NULL},           \
-		{0,	   "namespace", NULL,                                              \
-		 OPT_TEXT, "REGEX",	"in pod namespaces that match",                    \
-		 NULL},                                                                    \
-		{'p', "pod", NULL, OPT_TEXT, "ID", "of the pod whose id begins so", NULL}, \
-		{0, "image", NULL, OPT_TEXT, "IMAGE", "of this image", NULL},              \
-		{'s',	   "state", NULL,                                                  \
-		 OPT_TEXT, "STATE", "created, running, exited, unknown",                   \
-		 NULL},                                                                    \
-		{0,	   "label",	NULL,                                              \
-		 OPT_LIST, "KEY=VALUE", "with this label (repeatable)",                    \
-		 NULL},                                                                    \
-		{'l', "latest", NULL, OPT_FLAG, NULL, "only the newest, in any state",     \
-		 NULL},                                                                    \
-	{                                                                                  \
-		'n', "last", NULL, OPT_INT, "N", "only the N newest, in any state", NULL   \
-	}
+#define FILTERS                                                             \
+	"  -a, --all                   also those that do not run\n"        \
+	"      --name REGEX            whose names match\n"                 \
+	"      --namespace REGEX       in pod namespaces that match\n"      \
+	"  -p, --pod ID                of the pod whose id begins so\n"     \
+	"      --image IMAGE           of this image\n"                     \
+	"  -s, --state STATE           created, running, exited, unknown\n" \
+	"      --label KEY=VALUE       with this label (repeatable)\n"      \
+	"  -l, --latest                only the newest, in any state\n"     \
+	"  -n, --last N                only the N newest, in any state\n"
 
-static const struct opt ps_opts[] = {
-	{0, "id", NULL, OPT_TEXT, "ID", "whose id begins so", NULL},
-	FILTERS,
-	{'o', "output", NULL, OPT_TEXT, "FORMAT", "table (default), json or yaml", NULL},
-	{'q', "quiet", NULL, OPT_FLAG, NULL, "only ids", NULL},
-	{'v', "verbose", NULL, OPT_FLAG, NULL, "all there is, one below the other", NULL},
-	{0, "no-trunc", NULL, OPT_FLAG, NULL, "full ids", NULL},
-	{'r', "resolve-image-path", NULL, OPT_FLAG, NULL, "an image's name, not its id",
-	 NULL},
-	{0},
-};
+static const char ps_opts[] =
+	"      --id ID                 whose id begins so\n" FILTERS
+	"  -o, --output FORMAT         table (default), json or yaml\n"
+	"  -q, --quiet                 only ids\n"
+	"  -v, --verbose               all there is, one below the other\n"
+	"      --no-trunc              full ids\n"
+	"  -r, --resolve-image-path    an image's name, not its id\n";
 
-static const struct opt inspect_opts[] = {
-	FILTERS,
-	{'o', "output", NULL, OPT_TEXT, "FORMAT", "json (default), yaml or table", NULL},
-	{'q', "quiet", NULL, OPT_FLAG, NULL, "without the runtime's own details", NULL},
-	{0, "template", NULL, OPT_TEXT, "TEXT", "for go-template, which is not there yet",
-	 NULL},
-	{0},
-};
+static const char inspect_opts[] =
+	FILTERS "  -o, --output FORMAT         json (default), yaml or table\n"
+		"  -q, --quiet                 without the runtime's own details\n"
+		"      --template TEXT         for go-template, which is not there yet\n";
 
 const struct command ctl_ps = {
 	.name = "ps",

@@ -4,16 +4,15 @@
 #include "base/time.h"
 #include "unit.h"
 
-static const struct opt table[] = {
-	{'a', "all", NULL, OPT_FLAG, NULL, "all", NULL},
-	{'o', "output", NULL, OPT_TEXT, "FORMAT", "form", NULL},
-	{'n', "last", NULL, OPT_INT, "N", "newest", NULL},
-	{0, "label", NULL, OPT_LIST, "K=V", "label", NULL},
-	{0, "pull-timeout", "pt", OPT_DURATION, "TIME", "time", NULL},
-	{0, "creds", NULL, OPT_TEXT, "USER", "user", "UNIT_CREDS"},
-	{'p', "pod", NULL, OPT_TEXT, "ID", "pod", NULL},
-	{0},
-};
+static const char table[] = "Words before the table.\n"
+			    "  -a, --all                   all\n"
+			    "  -o, --output FORMAT         form\n"
+			    "                              that goes on\n"
+			    "  -n, --last N                newest\n"
+			    "      --label KEY=VALUE       label (repeatable)\n"
+			    "      --pull-timeout, --pt TIME  time\n"
+			    "      --creds USER            user (not this) (UNIT_CREDS)\n"
+			    "  -p, --pod ID";
 
 static struct arena arena;
 static struct err err;
@@ -120,13 +119,4 @@ TEST(takes_the_environment_last)
 	CHECK(!opts_text(&o, "creds"));
 	unsetenv("UNIT_CREDS");
 	arena_done(&arena);
-}
-
-TEST(helps)
-{
-	BUF_AUTO b = {0};
-
-	opts_help(table, &b);
-	CHECK_HAS(buf_str(&b), "  -o, --output FORMAT         form\n");
-	CHECK_HAS(buf_str(&b), "      --pull-timeout TIME     time\n");
 }
