@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <termios.h>
 #include <unistd.h>
@@ -130,8 +131,8 @@ int oci_make_terminal(int devpts, const struct oci_process *p, int sock, struct 
 	/* R6: not what an image put in its place */
 	if (fstatfs(master, &fs) < 0 || fs.f_type != DEVPTS_SUPER_MAGIC)
 		return err_set(err, ERR_INVALID, "/dev/pts is not a devpts");
-	if (ioctl(master, (int)TIOCSPTLCK, &zero) < 0 ||
-	    ioctl(master, (int)TIOCGPTN, &n) < 0)
+	if (ioctl(master, TIOCSPTLCK, &zero) < 0 ||
+	    syscall(SYS_ioctl, master, TIOCGPTN, &n) < 0)
 		return err_sys(err, errno, "unlock the terminal");
 	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave < 0)
