@@ -180,12 +180,11 @@ void stream_finish(struct stream_session *s, const struct stream_status *status)
 
 void stream_deliver(struct stream_session *s, const uint8_t *data, size_t n)
 {
-	size_t took = 0;
+	size_t took;
 
-	if (s->phase != STREAM_OPEN || s->in_closed)
+	if (!n || s->phase != STREAM_OPEN || s->in_closed)
 		return;
-	if (n)
-		took = s->ops->on_stdin(s->arg, data, n);
+	took = s->ops->on_stdin(s->arg, data, n);
 	if (s->phase != STREAM_OPEN)
 		return; /* freed or finished in the callback */
 	s->stuck = data + took;
