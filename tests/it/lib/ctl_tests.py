@@ -196,11 +196,11 @@ def test_exec_stream(b):
     got = ctl("exec", "-i", ctr, "head", "-c", str(len(data)), stdin=data)
     equal(got == data.decode(), True, "600 kB through cat")
     with open("/run/input", "wb") as f:
-        f.write(data)
+        f.write(data[:200000])
     with open("/run/input", "rb") as f:
-        done = subprocess.run(ctl.argv("exec", "-i", ctr, "head", "-c", "1000"), stdin=f,
+        done = subprocess.run(ctl.argv("exec", "-i", ctr, "head", "-c", "200000"), stdin=f,
                               stdout=subprocess.PIPE, timeout=30)  # fmt: skip
-    equal(done.stdout == data[:1000], True, "input from a file")
+    equal(done.stdout == data[:200000], True, "input from a file")
 
 
 def ctl_status_of_missing(ctl, ctr):
