@@ -22,7 +22,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 import frame  # noqa: E402
 
 frame.isolate()
-from layers import differences, entry as E, layout, mount, tar, tree, unpack  # noqa: E402
+from layers import (differences, entry as E, layout, leave, mount, tar, tree,  # noqa: E402
+                    unpack, workplace)
 
 RANDOM_CASES = int(os.environ.get("CASES", "200"))
 
@@ -260,7 +261,7 @@ def run(name, layers, base):
 
 def main():
     os.umask(0o022)
-    base = tempfile.mkdtemp(prefix="unpack-umoci-")
+    base = workplace("unpack-umoci")
     try:
         if len(sys.argv) > 1:
             for seed in map(int, sys.argv[1:]):
@@ -289,7 +290,7 @@ def main():
         elif not bad:
             print(f"ok random: {good} cases are the same, {failed} are refused by both")
     finally:
-        shutil.rmtree(base)
+        leave(base)
 
 
 if __name__ == "__main__":

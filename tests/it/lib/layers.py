@@ -3,15 +3,37 @@ import gzip
 import hashlib
 import io
 import os
+import shutil
 import stat
 import subprocess
 import tarfile
+import tempfile
 
-from frame import CRIBOX
+from frame import CRIBOX, sh
 
 TYPES = {"file": tarfile.REGTYPE, "dir": tarfile.DIRTYPE, "sym": tarfile.SYMTYPE,
          "link": tarfile.LNKTYPE, "fifo": tarfile.FIFOTYPE, "chr": tarfile.CHRTYPE,
          "blk": tarfile.BLKTYPE}
+
+
+def workplace(name):
+    """A directory in memory where that has user attributes (Linux 6.6), else on disk."""
+    base = tempfile.mkdtemp(prefix=name + "-")
+    sh("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", base)
+    try:
+        os.setxattr(base, "user.test", b"1")
+        os.removexattr(base, "user.test")
+    except OSError:
+        sh("umount", base)
+    return base
+
+
+def leave(base):
+    if os.path.ismount(base):
+        sh("umount", base)
+        os.rmdir(base)
+    else:
+        shutil.rmtree(base)
 
 
 def entry(name, kind="file", data=b"", link="", mode=None, uid=0, gid=0, mtime="1500000000",
