@@ -70,15 +70,85 @@ static int add_devices(yyjson_val *req, struct oci_spec *spec, struct arena *a,
 	return 0;
 }
 
+/* A directory on the host that a volume names and that is not there is made, as peers do. */
+static int make_source(const char *source, struct err *err)
+{
+	struct stat st;
+
+	if (stat(source, &st) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return err_sys(err, errno, "volume %s", source);
+	if (file_mkdirs(AT_FDCWD, source, 0755, err) < 0)
+		return err_wrap(err, "volume");
+	return 0;
+}
+
+static bool has_option(yyjson_val *mount, const char *name)
+{
+	yyjson_val *v;
+
+	json_each (v, json_arr(mount, "options"))
+		if (yyjson_equals_str(v, name))
+			return true;
+	return false;
+}
+
+/* Mounts can only propagate from or to a mount that takes part in it. */
+static int check_propagation(yyjson_val *mount, const char *source, struct err *err)
+{
+	bool both = has_option(mount, "rshared"), in = has_option(mount, "rslave");
+	unsigned have;
+
+	if (!both && !in)
+		return 0;
+	if (mount_propagation(source, &have, err) < 0)
+		return err_wrap(err, "volume");
+	if (both && !(have & MOUNT_SHARED))
+		return err_set(
+			err, ERR_INVALID,
+			"path \"%s\" is mounted on a mount that is not a shared mount",
+			source);
+	if (in && !have)
+		return err_set(
+			err, ERR_INVALID,
+			"path \"%s\" is mounted on a mount that is not a shared or "
+			"slave mount",
+			source);
+	return 0;
+}
+
+static int check_volumes(yyjson_val *mounts, struct err *err)
+{
+	yyjson_val *v;
+
+	json_each (v, mounts) {
+		const char *source = json_str(v, "source");
+
+		if (!str_eq(str_or_empty(json_str(v, "type")), "bind") || !source ||
+		    *source != '/')
+			continue;
+		if (make_source(source, err) < 0 || check_propagation(v, source, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* What a start would refuse is refused when the container is made. */
 static int check_spec(yyjson_val *req, struct err *err)
 {
 	ARENA_AUTO arena = {0};
 	struct oci_spec *spec;
 
-	if (load_spec(req, &arena, &spec, err) < 0)
+	if (load_spec(req, &arena, &spec, err) < 0 ||
+	    check_volumes(json_arr(json_obj(req, "spec"), "mounts"), err) < 0)
 		return -1;
-	return add_devices(req, spec, &arena, err);
+	if (add_devices(req, spec, &arena, err) < 0) {
+		if (err->code == ERR_NOT_FOUND) /* named by the request: its fault */
+			err->code = ERR_INVALID;
+		return -1;
+	}
+	return 0;
 }
 
 /* --- root file system ------------------------------------------------------------------------ */
@@ -314,26 +384,6 @@ static int clone_shm(struct launch *l, struct err *err)
 	return l->shm < 0 ? -1 : 0;
 }
 
-/* A directory on the host that a volume names and that is not there is made, as peers do. */
-static int make_sources(yyjson_val *mounts, struct err *err)
-{
-	yyjson_val *v;
-
-	json_each (v, mounts) {
-		const char *source = json_str(v, "source");
-		struct stat st;
-
-		if (!str_eq(str_or_empty(json_str(v, "type")), "bind") || !source ||
-		    *source != '/' || stat(source, &st) == 0)
-			continue;
-		if (errno != ENOENT)
-			return err_sys(err, errno, "volume %s", source);
-		if (file_mkdirs(AT_FDCWD, source, 0755, err) < 0)
-			return err_wrap(err, "volume");
-	}
-	return 0;
-}
-
 static const char *pid_mode(struct container *ct)
 {
 	return str_or_empty(json_str(json_obj(ct->shim->pod.spec, "ns"), "pid"));
@@ -397,7 +447,7 @@ static int prepare(struct launch *l, struct oci_start *how, struct err *err)
 	l->process = oci_spec_process(l->spec);
 	set_user(l->process, l->ct, &l->arena);
 	if (add_devices(l->ct->req, l->spec, &l->arena, err) < 0 ||
-	    make_sources(json_arr(json_obj(l->ct->req, "spec"), "mounts"), err) < 0 ||
+	    check_volumes(json_arr(json_obj(l->ct->req, "spec"), "mounts"), err) < 0 ||
 	    mount_root(l, err) < 0 || clone_shm(l, err) < 0 ||
 	    set_namespaces(l, how, err) < 0)
 		return -1;

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "os/fd.h"
+#include "os/file.h"
 #include "os/sock.h"
 
 #ifndef AT_RECURSIVE
@@ -309,4 +310,47 @@ int mount_overlay(const struct mount_overlay *o, struct err *err)
 		fd_close(&clones[i]);
 	free(clones);
 	return fd;
+}
+
+/* The id of the mount that fd is on, from its fdinfo. */
+static int mount_id(int fd, uint64_t *ret, struct err *err)
+{
+	char path[48];
+	BUF_AUTO text = {0};
+	const char *at;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	if (file_read(AT_FDCWD, path, 4096, &text, err) < 0)
+		return -1;
+	at = strstr(buf_str(&text), "mnt_id:");
+	if (!at)
+		return err_set(err, ERR_UNIMPLEMENTED, "%s says no mnt_id", path);
+	*ret = strtoull(at + strlen("mnt_id:"), NULL, 10);
+	return 0;
+}
+
+int mount_propagation(const char *path, unsigned *ret, struct err *err)
+{
+	FD_AUTO fd = file_open(AT_FDCWD, path, O_PATH, 0, err);
+	BUF_AUTO text = {0};
+	uint64_t id;
+
+	if (fd < 0 || mount_id(fd, &id, err) < 0 ||
+	    file_read(AT_FDCWD, "/proc/self/mountinfo", 16 << 20, &text, err) < 0)
+		return -1;
+	for (const char *line = buf_str(&text); *line;) {
+		size_t n = strcspn(line, "\n");
+		const char *end =
+			memmem(line, n, " - ", 3); /* proc(5): the optional fields end */
+
+		if (end && strtoull(line, NULL, 10) == id) {
+			size_t head = (size_t)(end - line);
+
+			*ret = (memmem(line, head, " shared:", 8) ? MOUNT_SHARED : 0U) |
+			       (memmem(line, head, " master:", 8) ? MOUNT_SLAVE : 0U);
+			return 0;
+		}
+		line += n + (line[n] == '\n');
+	}
+	return err_set(err, ERR_NOT_FOUND, "%s: its mount is not in mountinfo", path);
 }

@@ -19,6 +19,10 @@ int mount_clone(int dirfd, const char *path, bool recursive, struct err *err);
 int mount_set(int mount_fd, bool recursive, uint64_t set, uint64_t clear,
 	      uint64_t propagation, struct err *err);
 
+/* How the mount that a path lies on takes part in propagation: a set of these, 0: private. */
+enum { MOUNT_SHARED = 1, MOUNT_SLAVE = 2 };
+int mount_propagation(const char *path, unsigned *ret, struct err *err);
+
 /* Maps the ids of a detached mount (MOUNT_ATTR_IDMAP, Linux 5.12) as a user namespace does. */
 int mount_idmap(int mount_fd, bool recursive, int userns_fd, struct err *err);
 
