@@ -15,36 +15,30 @@ enum { VERSION = 3, CONTROL_BIT = 0x80 };
  */
 #define W(len, word) "\0\0\0" len word
 static const char dictionary[] = W("\x07", "options") W("\x04", "head") W(
-	"\x04", "post") W("\x03",
-			  "put") W("\x06",
-				   "delete") W("\x05",
-					       "trace") W("\x06",
-							  "accept") W("\x0e",
-								      "accept-charset")
-	W("\x0f", "accept-encoding") W("\x0f", "accept-language") W(
-		"\x0d",
-		"accept-"
-		"ranges") W("\x03",
-			    "age") W("\x05",
-				     "allow") W("\x0d",
-						"authorization") W("\x0d",
-								   "cache-control")
-		W("\x0a", "connection") W("\x0c", "content-base") W(
+	"\x04", "post") W("\x03", "put") W("\x06", "delete") W("\x05", "trace")
+	W("\x06", "accept") W("\x0e", "accept-charset") W("\x0f", "accept-encoding") W(
+		"\x0f",
+		"accept-language") W("\x0d",
+				     "accept-"
+				     "ranges") W("\x03",
+						 "age") W("\x05",
+							  "allow") W("\x0d",
+								     "authorization")
+		W("\x0d", "cache-control") W("\x0a", "connection") W("\x0c", "content-"
+									     "base") W("\x10", "content-encoding") W(
 			"\x10",
-			"content-encoding") W("\x10",
-					      "content-language") W("\x0e",
-								    "co"
-								    "nt"
-								    "en"
-								    "t-"
-								    "le"
-								    "ng"
-								    "t"
-								    "h") W("\x10",
-									   "content-"
-									   "location") W("\x0b",
-											 "content-md5") W("\x0d",
-													  "content-range")
+			"content-language") W("\x0e",
+					      "co"
+					      "nt"
+					      "en"
+					      "t-"
+					      "le"
+					      "ng"
+					      "t"
+					      "h") W("\x10",
+						     "content-"
+						     "location") W("\x0b",
+								   "content-md5") W("\x0d", "content-range")
 			W("\x0c", "content-type") W("\x04", "date") W("\x04", "etag") W("\x06", "expect") W(
 				"\x07",
 				"expires") W("\x04",
@@ -53,83 +47,80 @@ static const char dictionary[] = W("\x07", "options") W("\x04", "head") W(
 								 "if-match") W("\x11",
 									       "if-"
 									       "modified-"
-									       "since")
-				W("\x0d", "if-none-match") W("\x08", "if-range") W(
-					"\x13",
-					"if-unmodified-since") W("\x0d",
-								 "last-modified") W("\x08", "location")
-					W("\x0c", "max-forwards") W(
+									       "since") W("\x0d", "if-none-match") W("\x08", "if-range")
+				W("\x13", "if-unmodified-since") W("\x0d", "last-"
+									   "modified") W("\x08", "location") W("\x0c", "max-forwards") W(
+					"\x06",
+					"pragma") W("\x12",
+						    "proxy-"
+						    "authenticate") W("\x13",
+								      "proxy-"
+								      "authorizat"
+								      "ion") W("\x05",
+									       "r"
+									       "a"
+									       "n"
+									       "g"
+									       "e")
+					W("\x07", "referer") W("\x0b", "retry-after") W(
 						"\x06",
-						"pragma") W("\x12",
-							    "proxy-"
-							    "authenticate") W("\x13",
-									      "proxy-"
-									      "authorizat"
-									      "ion") W("\x05",
-										       "r"
-										       "a"
-										       "n"
-										       "g"
-										       "e") W("\x07",
-											      "referer")
-						W("\x0b", "retry-after") W(
-							"\x06",
-							"server") W("\x02",
-								    "te") W("\x07",
-									    "t"
-									    "r"
-									    "a"
-									    "i"
-									    "l"
-									    "e"
-									    "r") W("\x11",
-										   "trans"
-										   "fer-"
-										   "encod"
-										   "ing")
-							W("\x07", "upgrade") W(
-								"\x0a",
-								"u"
-								"s"
-								"e"
-								"r"
-								"-"
-								"a"
-								"g"
-								"e"
-								"n"
-								"t") W("\x04",
-								       "vary") W("\x03",
-										 "via") W("\x07", "warning")
-								W("\x10",
-								  "ww"
-								  "w-"
-								  "au"
-								  "th"
-								  "en"
-								  "ti"
-								  "ca"
-								  "t"
-								  "e") W("\x06",
-									 "method") W("\x03",
-										     "ge"
-										     "t") W("\x06",
-											    "status") W("\x06", "200 OK")
-									W("\x07", "versio"
-										  "n") W(
-										"\x08",
-										"HTT"
-										"P/"
-										"1."
-										"1") W("\x03",
-										       "u"
-										       "r"
-										       "l") W("\x06",
-											      "publi"
-											      "c") W("\x0a",
-												     "set-"
-												     "cookie") W("\x0a",
-														 "keep-alive")
+						"server") W("\x02",
+							    "te") W("\x07",
+								    "t"
+								    "r"
+								    "a"
+								    "i"
+								    "l"
+								    "e"
+								    "r") W("\x11",
+									   "trans"
+									   "fer-"
+									   "encod"
+									   "ing")
+						W("\x07", "upgrade") W(
+							"\x0a",
+							"u"
+							"s"
+							"e"
+							"r"
+							"-"
+							"a"
+							"g"
+							"e"
+							"n"
+							"t") W("\x04",
+							       "vary") W("\x03",
+									 "via") W("\x07", "warning")
+							W("\x10",
+							  "ww"
+							  "w-"
+							  "au"
+							  "th"
+							  "en"
+							  "ti"
+							  "ca"
+							  "t"
+							  "e") W("\x06",
+								 "method") W("\x03",
+									     "ge"
+									     "t") W("\x06", "status")
+								W("\x06", "200 OK") W(
+									"\x07",
+									"versio"
+									"n") W("\x08",
+									       "HTT"
+									       "P/"
+									       "1."
+									       "1") W("\x03",
+										      "u"
+										      "r"
+										      "l")
+									W("\x06",
+									  "publi"
+									  "c") W("\x0a",
+										 "set-"
+										 "cookie") W("\x0a",
+											     "keep-alive")
 										W("\x06",
 										  "origi"
 										  "n") "1"

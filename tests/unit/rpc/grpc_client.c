@@ -97,15 +97,16 @@ static enum err_code outcome(const struct script *s, struct err *err)
 	return err->code;
 }
 
-#define BYTES(text) (text), sizeof(text) - 1
+#define HELLO(text) .hello = (text), .hello_len = sizeof(text) - 1
+#define ANSWER(text) .answer = (text), .answer_len = sizeof(text) - 1
 
 TEST(what_is_no_grpc_server)
 {
 	static const struct script all[] = {
 		{.hello = ""},
-		{BYTES("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")},
-		{BYTES("SSH-2.0-OpenSSH_9.2p1\r\n"), .stay = true},
-		{BYTES(FRAME("\0\x8", "\6", "\0", "\0") "12345678"), .stay = true},
+		{HELLO("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")},
+		{HELLO("SSH-2.0-OpenSSH_9.2p1\r\n"), .stay = true},
+		{HELLO(FRAME("\0\x8", "\6", "\0", "\0") "12345678"), .stay = true},
 	};
 	struct err err;
 
@@ -118,7 +119,7 @@ TEST(what_is_no_grpc_server)
 TEST(a_server_that_says_nothing)
 {
 	static const struct script silent = {.hello = "", .stay = true};
-	static const struct script deaf = {BYTES(SETTINGS), .stay = true};
+	static const struct script deaf = {HELLO(SETTINGS), .stay = true};
 	struct err err;
 
 	CHECK_INT(outcome(&silent, &err), ERR_TIMEOUT);
@@ -129,11 +130,11 @@ TEST(a_server_that_says_nothing)
 TEST(bad_settings)
 {
 	static const struct script all[] = {
-		{BYTES(FRAME("\0\6", "\4", "\0", "\0") "\0\5\0\0\0\0"), .stay = true},
-		{BYTES(FRAME("\0\6", "\4", "\0", "\0") "\0\4\xff\xff\xff\xff"),
+		{HELLO(FRAME("\0\6", "\4", "\0", "\0") "\0\5\0\0\0\0"), .stay = true},
+		{HELLO(FRAME("\0\6", "\4", "\0", "\0") "\0\4\xff\xff\xff\xff"),
 		 .stay = true},
-		{BYTES(FRAME("\0\6", "\4", "\0", "\0") "\0\2\0\0\0\7"), .stay = true},
-		{BYTES(FRAME("\0\5", "\4", "\0", "\0") "\0\2\0\0\0"), .stay = true},
+		{HELLO(FRAME("\0\6", "\4", "\0", "\0") "\0\2\0\0\0\7"), .stay = true},
+		{HELLO(FRAME("\0\5", "\4", "\0", "\0") "\0\2\0\0\0"), .stay = true},
 	};
 	struct err err;
 
@@ -148,46 +149,47 @@ TEST(answers_that_are_none)
 		enum err_code code;
 	} all[] = {
 		/* the connection ends */
-		{{BYTES(SETTINGS), .answer = "", .answer_len = 0}, ERR_UNAVAILABLE},
+		{{HELLO(SETTINGS), .answer = "", .answer_len = 0}, ERR_UNAVAILABLE},
 		/* the stream is reset: INTERNAL_ERROR, REFUSED_STREAM, CANCEL */
-		{{BYTES(SETTINGS), BYTES(FRAME("\0\4", "\3", "\0", "\1") "\0\0\0\2"),
+		{{HELLO(SETTINGS), ANSWER(FRAME("\0\4", "\3", "\0", "\1") "\0\0\0\2"),
 		  .stay = true},
 		 ERR_INTERNAL},
-		{{BYTES(SETTINGS), BYTES(FRAME("\0\4", "\3", "\0", "\1") "\0\0\0\7"),
+		{{HELLO(SETTINGS), ANSWER(FRAME("\0\4", "\3", "\0", "\1") "\0\0\0\7"),
 		  .stay = true},
 		 ERR_UNAVAILABLE},
-		{{BYTES(SETTINGS), BYTES(FRAME("\0\4", "\3", "\0", "\1") "\0\0\0\x8"),
+		{{HELLO(SETTINGS), ANSWER(FRAME("\0\4", "\3", "\0", "\1") "\0\0\0\x8"),
 		  .stay = true},
 		 ERR_CANCELLED},
 		/* HTTP status 404, and the end */
-		{{BYTES(SETTINGS), BYTES(FRAME("\0\1", "\1", "\5", "\1") "\x8d"),
+		{{HELLO(SETTINGS), ANSWER(FRAME("\0\1", "\1", "\5", "\1") "\x8d"),
 		  .stay = true},
 		 ERR_UNIMPLEMENTED},
 		/* 200 and a message, but no grpc-status */
-		{{BYTES(SETTINGS),
-		  BYTES(OK_HEADERS FRAME("\0\6", "\0", "\1", "\1") "\0\0\0\0\1x"),
+		{{HELLO(SETTINGS),
+		  ANSWER(OK_HEADERS FRAME("\0\6", "\0", "\1", "\1") "\0\0\0\0\1x"),
 		  .stay = true},
 		 ERR_INTERNAL},
 		/* a message of 4 GiB */
-		{{BYTES(SETTINGS),
-		  BYTES(OK_HEADERS FRAME("\0\6", "\0", "\0", "\1") "\0\xff\xff\xff\xffx"),
+		{{HELLO(SETTINGS),
+		  ANSWER(OK_HEADERS FRAME("\0\6", "\0", "\0",
+					  "\1") "\0\xff\xff\xff\xffx"),
 		  .stay = true},
 		 ERR_EXHAUSTED},
 		/* a compressed one */
-		{{BYTES(SETTINGS),
-		  BYTES(OK_HEADERS FRAME("\0\6", "\0", "\0", "\1") "\1\0\0\0\1x"),
+		{{HELLO(SETTINGS),
+		  ANSWER(OK_HEADERS FRAME("\0\6", "\0", "\0", "\1") "\1\0\0\0\1x"),
 		  .stay = true},
 		 ERR_INTERNAL},
 		/* grpc-status 5 in a literal field */
-		{{BYTES(SETTINGS),
-		  BYTES(FRAME("\0\x10", "\1", "\5", "\1") "\x88\0\xbgrpc-status\1"
-							  "5"),
+		{{HELLO(SETTINGS),
+		  ANSWER(FRAME("\0\x10", "\1", "\5", "\1") "\x88\0\xbgrpc-status\1"
+							   "5"),
 		  .stay = true},
 		 ERR_NOT_FOUND},
 		/* one that is no number */
-		{{BYTES(SETTINGS),
-		  BYTES(FRAME("\0\x10", "\1", "\5", "\1") "\x88\0\xbgrpc-status\1"
-							  "x"),
+		{{HELLO(SETTINGS),
+		  ANSWER(FRAME("\0\x10", "\1", "\5", "\1") "\x88\0\xbgrpc-status\1"
+							   "x"),
 		  .stay = true},
 		 ERR_UNKNOWN},
 	};
@@ -202,10 +204,10 @@ TEST(answers_that_are_none)
 TEST(floods_from_the_server)
 {
 	static const struct script pings = {
-		BYTES(SETTINGS), BYTES(FRAME("\0\x8", "\6", "\0", "\0") "12345678"),
+		HELLO(SETTINGS), ANSWER(FRAME("\0\x8", "\6", "\0", "\0") "12345678"),
 		.times = REPEAT, .stay = true};
 	static const struct script settings = {
-		BYTES(SETTINGS), BYTES(FRAME("\0\6", "\4", "\0", "\0") "\0\3\0\0\0\7"),
+		HELLO(SETTINGS), ANSWER(FRAME("\0\6", "\4", "\0", "\0") "\0\3\0\0\0\7"),
 		.times = REPEAT, .stay = true};
 	struct err err;
 
