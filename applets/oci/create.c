@@ -303,7 +303,9 @@ static int create(struct create *c, int terminal, struct oci_started *ret,
 		return -1;
 	if (start(c, terminal, fifo, ret, err) < 0)
 		return -1;
-	cli_warn(&c->warnings);
+	/* stderr is the container's, unless we stay in the foreground */
+	if (c->cli->debug || (c->run && !c->detach))
+		cli_warn(&c->warnings);
 	c->ctr.pid = ret->pid;
 	c->ctr.start_time = proc_start_time(ret->pid);
 	if (ctr_save(&c->ctr, err) < 0 || write_pid(c, ret->pid, err) < 0) {

@@ -323,7 +323,8 @@ static int run(struct exec *x, struct ctr *c, const struct cgroups *g, struct er
 	status = oci_exec(&how, &st, &x->warnings, err);
 	fd_close(&pair[1]);
 	if (status == 0 && (status = write_pid(x, st.pid, err)) == 0) {
-		cli_warn(&x->warnings);
+		if (x->cli->debug)
+			cli_warn(&x->warnings);
 		if (pair[0] >= 0)
 			master = wait_master(pair[0], err);
 		if (!x->detach)

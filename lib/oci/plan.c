@@ -229,11 +229,20 @@ static void print_word(struct buf *out, const char *s)
 	for (const char *p = s; *p; p++)
 		plain = plain && (unsigned char)*p > ' ' && *p != '"' && *p != '\\' &&
 			*p != 0x7f;
-	if (!plain)
-		buf_add_char(out, '"');
-	str_escape(out, s, strlen(s));
-	if (!plain)
-		buf_add_char(out, '"');
+	if (plain) {
+		buf_add_str(out, s);
+		return;
+	}
+	buf_add_char(out, '"');
+	for (const char *p = s; *p; p++) {
+		if (*p == '"' || *p == '\\')
+			buf_add_char(out, '\\');
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			buf_add_fmt(out, "\\x%02x", (unsigned)*p);
+		else
+			buf_add_char(out, *p);
+	}
+	buf_add_char(out, '"');
 }
 
 static void print_op(struct buf *out, const struct oci_op *op)
