@@ -25,7 +25,7 @@ struct net_tls;
  * Connects to host (a name, or an IPv4 or IPv6 address) and port. Up to 16
  * addresses are tried, the next one 250 ms after the last (RFC 8305). With
  * tls not NULL (it must outlive the stream), also the TLS handshake. NULL on
- * failure: "connect to host:port: why".
+ * failure: "connect to HOST port PORT: why", with sys set if it is not TLS.
  */
 struct net_stream *net_connect(const char *host, uint16_t port, struct net_tls *tls,
 			       int64_t deadline, struct err *err);

@@ -107,6 +107,7 @@ static struct addrinfo *resolve(const char *host, uint16_t port, struct err *err
 	else
 		err_set(err, ERR_UNAVAILABLE, "resolving the name failed: %s",
 			gai_strerror(r));
+	err->sys = EHOSTUNREACH;
 	return NULL;
 }
 

@@ -38,7 +38,7 @@ void host_done(struct host *h)
 	auth_forget(&h->authorization);
 }
 
-static bool is_loopback(const char *host)
+bool host_is_loopback(const char *host)
 {
 	return str_eq(host, "localhost") || str_starts(host, "127.") ||
 	       str_eq(host, "::1");
@@ -79,7 +79,7 @@ static int default_base(const char *domain, struct url *ret, struct err *err)
 	if (parse_base(whole, false, ret, err) < 0)
 		return -1;
 	/* as containerd: a port on this machine is a registry for tests, without TLS */
-	if (is_loopback(ret->host) && ret->port != 443)
+	if (host_is_loopback(ret->host) && ret->port != 443)
 		ret->tls = false;
 	return 0;
 }

@@ -21,6 +21,7 @@ enum {
 struct http_conn {
 	struct url origin; /* target is not used */
 	const struct net_tls *tls;
+	const struct proxy *proxy; /* that it goes through, or NULL */
 	struct net_stream *s;
 	struct buf in; /* received: at .. len is not used yet */
 	size_t at;
@@ -58,18 +59,26 @@ static struct http_conn *take_idle(struct http_pool *p, const struct http_reques
 	return NULL;
 }
 
-static struct http_conn *conn_open(const struct http_request *req, struct err *err)
+static struct http_conn *conn_open(const struct http_pool *p,
+				   const struct http_request *req, struct err *err)
 {
 	const struct url *u = req->url;
-	struct net_stream *s = net_connect(u->host, u->port, u->tls ? req->tls : NULL,
-					   time_mono() + req->connect_timeout, err);
+	const struct proxy *proxy = proxy_for(&p->proxies, u);
+	int64_t deadline = time_mono() + req->connect_timeout;
+	struct net_stream *s;
 	struct http_conn *c;
 
+	if (proxy)
+		s = proxy_connect(proxy, u, req->tls, deadline, err);
+	else
+		s = net_connect(u->host, u->port, u->tls ? req->tls : NULL, deadline,
+				err);
 	if (!s)
 		return NULL;
 	c = xcalloc(1, sizeof(*c));
 	c->s = s;
 	c->tls = req->tls;
+	c->proxy = proxy;
 	url_copy(&c->origin, u);
 	return c;
 }
@@ -96,8 +105,15 @@ static int write_request(struct http_pool *p, struct http_conn *c,
 	BUF_AUTO out = {0};
 	int r;
 
-	buf_add_fmt(&out, "%s %s HTTP/1.1\r\nHost: ", req->method, req->url->target);
+	buf_add_fmt(&out, "%s ", req->method);
+	if (c->proxy && !req->url->tls) {
+		buf_add_str(&out, "http://");
+		url_add_host(&out, req->url);
+	}
+	buf_add_fmt(&out, "%s HTTP/1.1\r\nHost: ", req->url->target);
 	url_add_host(&out, req->url);
+	if (c->proxy && !req->url->tls && c->proxy->authorization)
+		buf_add_fmt(&out, "\r\nProxy-Authorization: %s", c->proxy->authorization);
 	buf_add_fmt(&out, "\r\nUser-Agent: %s\r\nAccept-Encoding: identity\r\n",
 		    p->user_agent);
 	buf_add_str(&out, str_or_empty(req->headers));
@@ -181,7 +197,7 @@ int http_send(struct http_pool *p, const struct http_request *req,
 		bool reused = c;
 
 		if (!c)
-			c = conn_open(req, err);
+			c = conn_open(p, req, err);
 		if (!c)
 			return -1;
 		if (exchange(p, c, req, ret, &any, err) == 0)

@@ -9,6 +9,30 @@
 #include "wire/http1_head.h"
 #include "wire/url.h"
 
+/* --- proxy.c --- */
+
+struct proxy {
+	bool set;
+	struct url url;
+	char *authorization; /* the field's value, or NULL; secret */
+};
+
+struct proxies {
+	struct proxy plain, tls; /* for http and for https */
+	const char *none;	 /* NO_PROXY */
+};
+
+/* Reads the environment. 0 or -1. */
+int proxies_read(struct proxies *p, struct err *err);
+void proxies_done(struct proxies *p);
+
+/* The proxy for a URL; NULL: none. This machine is never reached through one. */
+const struct proxy *proxy_for(const struct proxies *p, const struct url *u);
+
+/* A connection through a proxy: for https a tunnel with TLS, else to the proxy itself. */
+struct net_stream *proxy_connect(const struct proxy *p, const struct url *u,
+				 struct net_tls *tls, int64_t deadline, struct err *err);
+
 /* --- http.c: one request, one response; connections are kept alive --- */
 
 enum { HTTP_IDLE = 4 };
@@ -18,6 +42,7 @@ struct http_conn;
 struct http_pool {
 	struct http_conn *idle[HTTP_IDLE];
 	const char *user_agent;
+	struct proxies proxies;
 };
 
 struct http_request {
@@ -83,6 +108,9 @@ struct registry {
 /* Fills r->hosts. */
 int hosts_load(struct registry *r, struct err *err);
 void host_done(struct host *h);
+
+/* "localhost", 127.0.0.0/8, ::1 */
+bool host_is_loopback(const char *host);
 
 /* --- auth.c: WWW-Authenticate --- */
 

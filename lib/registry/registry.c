@@ -30,7 +30,7 @@ struct registry *registry_open(const struct registry_options *o, struct err *err
 
 	r->o = o;
 	r->pool.user_agent = o->user_agent;
-	if (hosts_load(r, err) == 0)
+	if (proxies_read(&r->pool.proxies, err) == 0 && hosts_load(r, err) == 0)
 		return r;
 	registry_free(r);
 	return NULL;
@@ -41,6 +41,7 @@ void registry_free(struct registry *r)
 	if (!r)
 		return;
 	http_pool_done(&r->pool);
+	proxies_done(&r->pool.proxies);
 	for (size_t i = 0; i < r->n_hosts; i++)
 		host_done(&r->hosts[i]);
 	buf_done(&r->system_ca);
@@ -85,6 +86,13 @@ static bool more_hosts(const struct registry *r, size_t i, bool by_digest)
 	return false;
 }
 
+/* Each try may have taken its time, or been in vain from the start: one more is enough. */
+static bool nobody_there(const struct err *err)
+{
+	return err->sys == ECONNREFUSED || err->sys == EHOSTUNREACH ||
+	       err->sys == ENETUNREACH || err->sys == ETIMEDOUT;
+}
+
 /*
  * Asks a host until it answers, or it makes no sense any more. `failures` is
  * counted over the whole transfer.
@@ -97,9 +105,8 @@ static int fetch_retry(struct registry *r, size_t host, const struct fetch *f,
 	int64_t wait;
 
 	while (fetch_once(r, &r->hosts[host], f, ret, &wait, err) < 0) {
-		/* nobody there: twice is enough to outlast a restart of the network */
 		if (wait < 0 || ++*failures >= tries ||
-		    (err->sys == ECONNREFUSED && *failures >= MIRROR_TRIES))
+		    (nobody_there(err) && *failures >= MIRROR_TRIES))
 			return -1;
 		pause_for(back_off(*failures, wait));
 	}

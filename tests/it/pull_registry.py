@@ -55,6 +55,11 @@ class Bed:
     def __init__(self):
         self.base = tempfile.mkdtemp(prefix="pull-", dir="/var/tmp")
         self.count = 0
+        # nobody serves names here; waiting for that is not the test
+        names = os.path.join(self.base, "resolv.conf")
+        with open(names, "w") as f:
+            f.write("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+        sh("mount", "--bind", names, os.path.realpath("/etc/resolv.conf"))
         self.registry = Registry(self.base, 5000)
         self.image = oci.Image(rich_layers(), {"Cmd": ["/usr/lib/tool"]})
         push(PLAIN, "rich", self.image)
@@ -382,6 +387,53 @@ def test_mirrors(bed):
     fails(puller.UNAVAILABLE, "refused", bed.root(), ref, registry_dir=top)
     pull(bed.root(), "registry.example/rich@" + image["repo_digests"][0].split("@")[1],
          registry_dir=top)  # fmt: skip
+
+
+def with_env(values, fn):
+    os.environ.update(values)
+    try:
+        return fn()
+    finally:
+        for key in values:
+            del os.environ[key]
+
+
+def test_proxy(bed):
+    ca = CA(bed.base, "proxy-ca")
+    cert = ca.issue("proxied", "DNS:registry.example")
+    plain = bed.hosts("registry.example", 'server = "http://registry.example"\n')
+    secure = bed.hosts("registry.example", 'server = "https://registry.example"\nca = "%s"\n'
+                       % ca.cert)  # fmt: skip
+    ref = "registry.example/rich"
+    with registries.Proxy(5030, ("127.0.0.1", 5000), "us er:p@ss") as proxy:
+        env = {"HTTP_PROXY": "http://us%20er:p%40ss@127.0.0.1:5030"}
+        with_env(env, lambda: pull(bed.root(), ref, registry_dir=plain))
+        assert all(p.startswith("http://registry.example/v2/") for _, p, _ in proxy.requests)
+        wrong = {"http_proxy": "127.0.0.1:5030"}
+        with_env(wrong, lambda: fails(puller.UNAVAILABLE, "407", bed.root(), ref, registry_dir=plain))
+        for none in ("*", ".example", "x, registry.example", "registry.example:80"):
+            proxy.requests.clear()
+            said = with_env(dict(env, NO_PROXY=none), lambda: fails(
+                puller.UNAVAILABLE, "connect to registry.example", bed.root(), ref,
+                registry_dir=plain))  # fmt: skip
+            equal((proxy.requests, "p@ss" in said), ([], False), none)
+        proxy.requests.clear()
+        with_env(env, lambda: pull(bed.root(), PLAIN + "/rich"))
+        equal(proxy.requests, [], "requests for this machine")
+        bad = {"HTTP_PROXY": "socks5://x"}
+        with_env(bad, lambda: fails(puller.INVALID, "HTTP_PROXY", bed.root(), ref))
+    with Registry(bed.base, 5031, name="proxied") as r:
+        push(r.address, "rich", bed.image)
+    with Registry(bed.base, 5031, name="proxied", http=tls(cert)):
+        with registries.Proxy(5030, ("127.0.0.1", 5031), "u:secret-p") as proxy:
+            env = {"HTTPS_PROXY": "http://u:secret-p@127.0.0.1:5030/"}
+            with_env(env, lambda: pull(bed.root(), ref, registry_dir=secure))
+            assert all(r[:2] == ("CONNECT", "registry.example:443") for r in proxy.requests)
+            env = {"HTTPS_PROXY": "http://u:secret-q@127.0.0.1:5030/"}
+            said = with_env(env, lambda: fails(
+                puller.UNAUTHENTICATED, "proxy 127.0.0.1:5030: it refuses", bed.root(), ref,
+                registry_dir=secure))  # fmt: skip
+            assert "secret-q" not in said
 
 
 def test_bad_hosts_toml(bed):

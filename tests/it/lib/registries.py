@@ -301,6 +301,70 @@ class Evil(Server):
         raise AssertionError("no manifest")
 
 
+class Proxy(Server):
+    """An HTTP proxy that connects to one address, whatever it is asked for."""
+
+    def __init__(self, port, to, password=None):
+        import socket
+
+        self.requests = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def allowed(self):
+                outer.requests.append((self.command, self.path, dict(self.headers)))
+                if not password:
+                    return True
+                want = "Basic " + base64.b64encode(password.encode()).decode()
+                if self.headers.get("Proxy-Authorization") == want:
+                    return True
+                self.send_response(407)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return False
+
+            def relay(self, there):
+                def pump(a, b):
+                    try:
+                        while data := a.recv(65536):
+                            b.sendall(data)
+                        b.shutdown(socket.SHUT_WR)
+                    except OSError:
+                        pass
+
+                t = threading.Thread(target=pump, args=(there, self.connection), daemon=True)
+                t.start()
+                pump(self.connection, there)
+                t.join()
+                self.close_connection = True
+
+            def do_CONNECT(self):
+                if self.allowed():
+                    there = socket.create_connection(to)
+                    self.send_response(200)
+                    self.end_headers()
+                    self.relay(there)
+
+            def do_GET(self):
+                if not self.allowed():
+                    return
+                there = socket.create_connection(to)
+                url = urllib.parse.urlparse(self.path)
+                head = "GET %s HTTP/1.1\r\n" % (url.path + ("?" + url.query if url.query else ""))
+                for key, value in self.headers.items():
+                    if not key.lower().startswith("proxy-"):
+                        head += "%s: %s\r\n" % (key, value)
+                there.sendall((head + "Connection: close\r\n\r\n").encode())
+                self.relay(there)
+
+            def log_message(self, *_):
+                pass
+
+        super().__init__(port, Handler)
+
+
 def tree(root):
     """{path: what it is} of a file tree: type, mode, owner, size, time, target, data, attributes
     and which names are the same file."""
@@ -312,7 +376,8 @@ def tree(root):
             st = os.lstat(path)
             entry = [oct(st.st_mode), st.st_uid, st.st_gid]
             if rel != ".":
-                entry.append(int(st.st_mtime))
+                # parents that no layer names are as old as their unpacking
+                entry.append("now" if st.st_mtime > time.time() - 3600 else int(st.st_mtime))
             if os.path.islink(path):
                 entry.append(os.readlink(path))
             elif os.path.isfile(path):
