@@ -500,7 +500,7 @@ TEST(stdin_is_not_swallowed)
 
 	start();
 	/* the process reads late: until then the client has to wait */
-	session_open(&s, "io", "sleep 0.3; wc -c");
+	session_open(&s, "io", "sleep 2; wc -c");
 	s.feed = 60 << 20;
 	s_writable(&s);
 	CHECK(s.fed < s.feed / 2);
