@@ -523,9 +523,9 @@ static void on_ctr_exit(struct child *c, int status)
 	ct->exit_code =
 		WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	launch_kill_all(ct);
-	ct->reason = launch_oom_kills(ct) > 0 && ct->exit_code == 137 ? "OOMKilled"
-		     : ct->exit_code				      ? "Error"
-								      : "Completed";
+	ct->reason = ct->exit_code && launch_oom_kills(ct) > 0 ? "OOMKilled"
+		     : ct->exit_code			       ? "Error"
+							       : "Completed";
 	loop_timer_set(ct->shim->loop, &ct->drain, time_mono() + DRAIN_MS * NS_PER_MS);
 	maybe_finish(ct);
 }

@@ -15,7 +15,7 @@
 #include "rpc/stream.h"
 #include "shim/launch.h"
 
-enum { CHUNK = 16384, MAX_ARGS = 4096 };
+enum { CHUNK = 16384, MAX_ARGS = 4096, HUP_SECONDS = 5 };
 
 /* argv of a request's cmd, in memory of its own: one free. NULL if it is not one. */
 static char **make_argv(yyjson_val *cmd, struct err *err)
@@ -45,6 +45,15 @@ static struct container *find_running(struct shim *s, yyjson_val *req, struct er
 	return ct;
 }
 
+/* The process and what it has started: an exec is a session of its own (setsid). */
+static void kill_group(const struct child *c, int sig)
+{
+	if (c->pid > 0) { /* ours until it is reaped: the pid is right */
+		kill(-c->pid, sig);
+		kill(c->pid, sig);
+	}
+}
+
 static int exit_code(int status)
 {
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
@@ -59,6 +68,7 @@ struct sync_output {
 };
 
 struct sync {
+	struct list node; /* of shim->execs */
 	struct shim *shim;
 	struct reply reply;
 	struct child child;
@@ -71,6 +81,7 @@ struct sync {
 
 static void sync_free(struct sync *x)
 {
+	list_del(&x->node);
 	loop_timer_del(&x->timer);
 	for (unsigned i = 0; i < 2; i++) {
 		loop_fd_del(&x->out[i].src);
@@ -144,7 +155,7 @@ static void on_sync_timeout(struct loop_timer *t)
 	struct sync *x = container_of(t, struct sync, timer);
 
 	x->timed_out = true;
-	kill(x->child.pid, SIGKILL); /* ours until it is reaped: the pid is right */
+	kill_group(&x->child, SIGKILL);
 }
 
 static int sync_pipe(struct sync *x, unsigned i, int *ret_end, struct err *err)
@@ -192,6 +203,7 @@ void ctr_exec_sync(struct shim *s, struct chan *c, struct chan_msg *m)
 
 	x->shim = s;
 	x->reply = r;
+	list_add(&s->execs, &x->node);
 	x->timer.fn = on_sync_timeout;
 	x->out[0].src.fd = x->out[1].src.fd = -1;
 	x->timeout = json_i64(m->json, "timeout", 0);
@@ -203,6 +215,18 @@ void ctr_exec_sync(struct shim *s, struct chan *c, struct chan_msg *m)
 	}
 	if (x->timeout > 0)
 		loop_timer_set(s->loop, &x->timer, time_mono() + x->timeout * NS_PER_SEC);
+}
+
+void ctr_exec_cancel(struct shim *s, struct chan *c, struct chan_msg *m)
+{
+	uint64_t serial = json_u64(m->json, "serial", 0);
+
+	list_each (n, &s->execs) {
+		struct sync *x = container_of(n, struct sync, node);
+
+		if (x->reply.chan == c && x->reply.serial == serial)
+			kill_group(&x->child, SIGKILL);
+	}
 }
 
 /* --- streaming sessions --------------------------------------------------------------------- */
@@ -221,6 +245,7 @@ struct session {
 	struct loop_fd
 		in; /* the process's stdin, watched while it is full; fd -1: none */
 	struct loop_timer drain;
+	struct loop_timer patience; /* with a process whose client has gone */
 	int console; /* the terminal's master, for resize; owned by out[0] */
 	int status;
 	bool started, exited, ended; /* the process; the client's end */
@@ -230,6 +255,7 @@ struct session {
 static void session_free(struct session *x)
 {
 	loop_timer_del(&x->drain);
+	loop_timer_del(&x->patience);
 	stream_free(x->stream);
 	for (unsigned i = 0; i < 2; i++) {
 		loop_fd_del(&x->out[i].src);
@@ -353,9 +379,17 @@ static void on_stream_end(void *arg, const struct err *err)
 	x->ended = true;
 	on_stdin_close(x);
 	on_writable(x);
-	if (x->started && !x->exited)
-		kill(x->child.pid, SIGHUP);
+	if (x->started && !x->exited) {
+		kill_group(&x->child, SIGHUP);
+		loop_timer_set(x->shim->loop, &x->patience,
+			       time_mono() + HUP_SECONDS * NS_PER_SEC);
+	}
 	session_check(x);
+}
+
+static void on_patience(struct loop_timer *t)
+{
+	kill_group(&container_of(t, struct session, patience)->child, SIGKILL);
 }
 
 static const struct stream_ops session_ops = {.on_stdin = on_stdin,
@@ -465,6 +499,7 @@ static struct session *session_new(struct shim *s)
 	x->shim = s;
 	x->console = -1;
 	x->drain.fn = on_session_drain;
+	x->patience.fn = on_patience;
 	x->in = (struct loop_fd){.fn = on_stdin_ready, .fd = -1};
 	for (unsigned i = 0; i < 2; i++)
 		x->out[i] = (struct session_output){

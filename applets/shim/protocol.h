@@ -36,6 +36,8 @@
  * request "ctr.reopen_log" {id} -> {}
  * request "ctr.exec_sync" {id cmd [] timeout (s, 0: none)}
  *	-> {exit_code stdout (bytes) stderr (bytes)}, blob: stdout, then stderr
+ * request "ctr.exec_cancel" {serial}: kills the exec_sync of that serial, which then
+ *	answers; no answer of its own
  * request "ctr.exec" {id cmd [] tty stdin stdout stderr}, fd: the client's TCP
  *	socket, blob: what was read from it -> {}; the shim answers the client
  *

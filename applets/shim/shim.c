@@ -41,6 +41,7 @@ static void on_msg(void *arg, struct chan *c, struct chan_msg *m)
 		{"ctr.remove", ctr_remove},
 		{"ctr.reopen_log", ctr_reopen_log},
 		{"ctr.exec_sync", ctr_exec_sync},
+		{"ctr.exec_cancel", ctr_exec_cancel},
 		{"ctr.exec", ctr_exec},
 	};
 	struct peer *p = arg;
@@ -329,6 +330,7 @@ static int run(int argc, char **argv, struct err *err)
 	list_init(&s.peers);
 	list_init(&s.children);
 	list_init(&s.containers);
+	list_init(&s.execs);
 	list_init(&s.stops);
 	s.later.fn = late_exits;
 	for (unsigned i = 0; i < POD_NS_COUNT; i++)

@@ -73,6 +73,7 @@ struct shim {
 	uint64_t start_time;
 	struct loop_fd listener;
 	struct list peers, children, containers;
+	struct list execs; /* exec_syncs under way */
 	struct pod pod;
 	bool busy;	  /* a pod.run, pod.stop or pod.remove is under way */
 	unsigned workers; /* works under way */
@@ -164,6 +165,8 @@ int ctr_remove_all(struct shim *s, struct err *err);
 
 /* exec.c */
 void ctr_exec_sync(struct shim *s, struct chan *c, struct chan_msg *m);
+/* Nobody waits for an exec_sync any more: it is killed. */
+void ctr_exec_cancel(struct shim *s, struct chan *c, struct chan_msg *m);
 void ctr_exec(struct shim *s, struct chan *c, struct chan_msg *m);
 
 /* place.c: where the pod's processes and our own are */

@@ -14,6 +14,11 @@ char *ctr_name_key(const Cri__ContainerMetadata *m, const Cri__PodSandboxMetadat
 			 m->attempt);
 }
 
+static yyjson_val *rec(const struct ctr *c)
+{
+	return c->doc ? yyjson_doc_get_root(c->doc) : NULL;
+}
+
 struct ctr *ctr_new(struct pod *p, const char *id, const char *name)
 {
 	struct ctr *c = xcalloc(1, sizeof(*c));
@@ -31,7 +36,10 @@ struct ctr *ctr_new(struct pod *p, const char *id, const char *name)
 void ctr_free(struct ctr *c)
 {
 	struct cri_service *s = c->pod->svc;
+	const char *image = json_str(json_obj(rec(c), "meta"), "image_id");
 
+	if (image && !s->closing)
+		images_unused(s, image);
 	map_del(&s->ctr_ids, c->id);
 	if (map_get(&s->ctr_names, c->name) == c)
 		map_del(&s->ctr_names, c->name);
@@ -56,11 +64,6 @@ void ctr_set_doc(struct ctr *c, yyjson_val *v)
 		return;
 	json_free(&c->doc);
 	c->doc = doc;
-}
-
-static yyjson_val *rec(const struct ctr *c)
-{
-	return c->doc ? yyjson_doc_get_root(c->doc) : NULL;
 }
 
 Cri__ContainerState ctr_state(const struct ctr *c)

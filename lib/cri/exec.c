@@ -73,6 +73,28 @@ void do_ExecSync(struct rpc *r)
 	shim_request(c->pod, r->call, c->id, d, NULL, exec_done);
 }
 
+void exec_cancel(struct cri_service *s, struct grpc_call *call)
+{
+	JSON_MUT_AUTO d = json_new();
+	yyjson_mut_val *root = yyjson_mut_doc_get_root(d);
+
+	list_each (n, &s->pods) {
+		struct pod *p = container_of(n, struct pod, node);
+
+		list_each (m, &p->pending) {
+			struct pending *q = container_of(m, struct pending, node);
+
+			if (q->call != call || q->done != exec_done || !p->chan)
+				continue;
+			json_add_str(d, root, "op", "ctr.exec_cancel");
+			json_add_u64(d, root, "serial", q->serial);
+			chan_send(p->chan, CHAN_REQUEST, ++p->serial, d, NULL, 0, NULL,
+				  0);
+			return;
+		}
+	}
+}
+
 void do_Exec(struct rpc *r)
 {
 	const Cri__ExecRequest *req = (const void *)r->req;

@@ -265,6 +265,77 @@ static void work(struct rpc *r, yyjson_mut_doc *d, bool remove)
 	chan_send(p->chan, CHAN_REQUEST, 1, d, NULL, 0, NULL, 0);
 }
 
+/* --- garbage ------------------------------------------------------------------------------ */
+
+static void gc_done(struct pull *p)
+{
+	struct cri_service *s = p->svc;
+
+	pull_free(p);
+	s->gc_running = false;
+	if (s->gc_again)
+		images_gc(s);
+}
+
+static void on_gc_msg(void *arg, struct chan *c, struct chan_msg *m)
+{
+	struct pull *p = arg;
+	struct err err;
+
+	(void)c;
+	if (m->type == CHAN_ERROR) {
+		chan_msg_error(m, &err);
+		log_warn(p->svc->log, "free space: %s", err.msg);
+	}
+	if (m->type == CHAN_REPLY || m->type == CHAN_ERROR)
+		gc_done(p);
+}
+
+static void on_gc_end(void *arg, struct chan *c, const struct err *err)
+{
+	(void)c;
+	(void)err;
+	gc_done(arg);
+}
+
+static const struct chan_ops gc_ops = {on_gc_msg, on_gc_end};
+
+void images_gc(struct cri_service *s)
+{
+	JSON_MUT_AUTO d = json_new();
+	struct pull *p;
+	struct err err;
+	int fd;
+
+	s->gc_again = s->gc_running;
+	if (s->gc_running)
+		return;
+	fd = s->host->spawn_pull(s->host_arg, &err);
+	if (fd < 0) {
+		log_warn(s->log, "free space: %s", err.msg);
+		return;
+	}
+	p = xcalloc(1, sizeof(*p));
+	p->svc = s;
+	list_add(&s->pulls, &p->node);
+	p->chan = chan_new(s->loop, fd, &gc_ops, p, &err);
+	if (!p->chan) {
+		pull_free(p);
+		return;
+	}
+	s->gc_running = true;
+	json_add_str(d, yyjson_mut_doc_get_root(d), "op", "gc");
+	chan_send(p->chan, CHAN_REQUEST, 1, d, NULL, 0, NULL, 0);
+}
+
+void images_unused(struct cri_service *s, const char *image_id)
+{
+	struct err err;
+
+	if (!image_resolve(&s->images, image_id, &err))
+		images_gc(s);
+}
+
 static void add_auth(const Cri__AuthConfig *a, yyjson_mut_doc *d, yyjson_mut_val *root)
 {
 	yyjson_mut_val *v;

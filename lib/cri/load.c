@@ -179,5 +179,6 @@ int cri_service_load(struct cri_service *s, struct err *err)
 		return -1;
 	list_each (n, &s->pods)
 		connect_pod(s, container_of(n, struct pod, node));
+	images_gc(s); /* what pulls and containers that were killed have left */
 	return 0;
 }

@@ -78,6 +78,7 @@ struct cri_service {
 	struct list pods, pulls;
 	struct store *store;
 	struct images images;
+	bool gc_running, gc_again, closing;
 	struct map pod_ids, ctr_ids;	 /* id -> struct pod, struct ctr */
 	struct map pod_names, ctr_names; /* reserved name -> the same */
 };
@@ -142,6 +143,13 @@ int image_config_of(struct cri_service *s, const struct image *im, struct arena 
 		    struct image_config *ret, struct err *err);
 int images_reload(struct cri_service *s, struct err *err);
 void pull_cancel(struct cri_service *s, struct grpc_call *call);
+/* Frees what no image and no container uses any more, in a worker; again if it runs. */
+void images_gc(struct cri_service *s);
+/* After a container has gone: its image may have gone before it. */
+void images_unused(struct cri_service *s, const char *image_id);
+
+/* exec.c */
+void exec_cancel(struct cri_service *s, struct grpc_call *call);
 
 /* load.c: the container's "ctr.create" request as the shim keeps it, or NULL. */
 yyjson_doc *ctr_spec_load(struct cri_service *s, const struct ctr *c);
@@ -152,12 +160,12 @@ yyjson_doc *ctr_spec_load(struct cri_service *s, const struct ctr *c);
 	X(Status)                                                                        \
 	X(RuntimeConfig)                                                                 \
 	X(RunPodSandbox)                                                                 \
-	X(StopPodSandbox) X(RemovePodSandbox) X(PodSandboxStatus) X(ListPodSandbox)      \
-		X(CreateContainer) X(StartContainer) X(StopContainer) X(RemoveContainer) \
-			X(ContainerStatus) X(ListContainers) X(ExecSync) X(Exec)         \
-				X(ReopenContainerLog) X(PullImage) X(ListImages)         \
-					X(ImageStatus) X(RemoveImage) X(ImageFsInfo)     \
-						X(UpdateRuntimeConfig)
+	X(StopPodSandbox)                                                                \
+	X(RemovePodSandbox) X(PodSandboxStatus) X(ListPodSandbox) X(CreateContainer)     \
+		X(StartContainer) X(StopContainer) X(RemoveContainer) X(ContainerStatus) \
+			X(ListContainers) X(ExecSync) X(Exec) X(ReopenContainerLog)      \
+				X(PullImage) X(ListImages) X(ImageStatus) X(RemoveImage) \
+					X(ImageFsInfo) X(UpdateRuntimeConfig)
 #define X(name) void do_##name(struct rpc *r);
 CRI_HANDLERS(X)
 #undef X

@@ -47,8 +47,9 @@ void cri_service_call(void *arg, struct grpc_call *call, const char *path,
 
 void cri_service_cancel(void *arg, struct grpc_call *call)
 {
-	/* what a shim does goes on: a retry finds it. A pull ends. */
+	/* what a shim does goes on: a retry finds it. A pull or an exec ends. */
 	pull_cancel(arg, call);
+	exec_cancel(arg, call);
 }
 
 void call_reply(struct grpc_call *call, const ProtobufCMessage *msg)
@@ -163,6 +164,7 @@ void cri_service_free(struct cri_service *s)
 {
 	if (!s)
 		return;
+	s->closing = true;
 	list_each (n, &s->pods)
 		pod_free(container_of(n, struct pod, node));
 	images_done(&s->images);
