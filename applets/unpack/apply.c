@@ -52,8 +52,10 @@ struct dir *apply_add_dir(struct apply *a, struct dir *parent, const char *name)
 
 void apply_drop_dir(struct apply *a, struct dir *d)
 {
-	while (!list_empty(&d->children))
-		apply_drop_dir(a, container_of(d->children.next, struct dir, sibling));
+	list_each (n, &d->children) {
+		list_del(n);
+		apply_drop_dir(a, container_of(n, struct dir, sibling));
+	}
 	if (a->fd_dir == d) {
 		a->fd_dir = NULL;
 		fd_close(&a->fd);

@@ -133,8 +133,8 @@ static int put_special(struct apply *a, struct dir *d, const char *name,
 }
 
 /* A new directory in upper at the place of what is no directory. */
-static int new_dir(struct apply *a, struct dir *parent, const char *name,
-		   const struct found *f, struct dir **ret, struct err *err)
+static struct dir *new_dir(struct apply *a, struct dir *parent, const char *name,
+			   const struct found *f, struct err *err)
 {
 	bool hidden_dir = false;
 	struct dir *d;
@@ -142,20 +142,21 @@ static int new_dir(struct apply *a, struct dir *parent, const char *name,
 
 	if (f->upper) {
 		if (apply_clear(a, parent, name, err) < 0)
-			return -1;
+			return NULL;
 		/* what upper hid must stay hidden */
 		apply_below(a, parent, name, &hidden_dir);
 	}
 	fd = apply_dir_fd(a, parent, err);
 	if (fd < 0)
-		return -1;
-	if (mkdirat(fd, name, 0700) < 0)
-		return err_sys(err, errno, "make directory");
+		return NULL;
+	if (mkdirat(fd, name, 0700) < 0) {
+		err_sys(err, errno, "make directory");
+		return NULL;
+	}
 	d = apply_add_dir(a, parent, name);
 	d->upper = true;
 	count(a, 4096);
-	*ret = d;
-	return hidden_dir ? apply_opaque(a, d, err) : 0;
+	return hidden_dir && apply_opaque(a, d, err) < 0 ? NULL : d;
 }
 
 static int set_dir(struct apply *a, struct dir *d, const struct tar_entry *e, bool clear,
@@ -177,22 +178,15 @@ static int put_dir(struct apply *a, struct dir *parent, const char *name,
 		   const struct tar_entry *e, struct err *err)
 {
 	struct found f;
-	struct dir *d = NULL;
-	bool clear = true;
+	struct dir *d;
 
 	if (apply_look(a, parent, name, &f, err) < 0)
 		return -1;
-	if (f.kind == FOUND_DIR) {
-		d = f.dir;
-		if (apply_dir_fd(a, d, err) < 0)
-			return -1;
-	} else {
-		clear = false;
-		/* what lower has there may be a symlink that a->last knows nothing of */
-		if (new_dir(a, parent, name, &f, &d, err) < 0)
-			return -1;
-	}
-	return set_dir(a, d, e, clear, err);
+	if (f.kind == FOUND_DIR)
+		return apply_dir_fd(a, f.dir, err) < 0 ? -1
+						       : set_dir(a, f.dir, e, true, err);
+	d = new_dir(a, parent, name, &f, err);
+	return d ? set_dir(a, d, e, false, err) : -1;
 }
 
 /* Finds the target of a hard link and links it. */

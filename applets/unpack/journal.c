@@ -193,7 +193,7 @@ static int replay_one(struct journal *j, struct apply *a, uint8_t *r, size_t n,
 {
 	struct source src = {.dirfd = -1};
 	struct tar_entry e;
-	uint64_t file;
+	uint64_t file = 0;
 	char name[24];
 
 	if (parse(r, n, &e, xattrs, &file, err) < 0)

@@ -74,8 +74,8 @@ int record_read_boot(int dirfd, const char *name, const char *kind, size_t max,
 	got_kind = word(&at);
 	boot = word(&at);
 	len = word(&at);
-	if (!len || strlen(at) != CRC_DIGITS || str_unhex(crc, sizeof(crc), at) < 0 ||
-	    num_u64(len, 0, RECORD_MAX, &n) < 0 ||
+	if (!version || !got_kind || !boot || !len || strlen(at) != CRC_DIGITS ||
+	    str_unhex(crc, sizeof(crc), at) < 0 || num_u64(len, 0, RECORD_MAX, &n) < 0 ||
 	    num_u64(version, 1, UINT32_MAX, &v) < 0)
 		return damaged(err, name, "header line is damaged");
 	if (b.len - head != n)

@@ -231,7 +231,7 @@ long inflate_step(struct inflate *z, const uint8_t **in, size_t *in_n, uint8_t *
 
 long inflate_end(struct inflate *z, uint8_t *out, size_t out_n, struct err *err)
 {
-	const uint8_t *in = NULL;
+	const uint8_t *in = z->head;
 	size_t none = 0;
 	long got;
 

@@ -345,7 +345,7 @@ static int begin_entry(struct tar *t, struct err *err)
 
 static int begin_meta(struct tar *t, struct err *err)
 {
-	int64_t size;
+	int64_t size = 0;
 
 	block_names(t);
 	t->meta_type = (char)t->block[H_TYPE];
