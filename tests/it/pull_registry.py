@@ -555,6 +555,69 @@ def test_cancel(bed):
             equal(contents(root), set(), how)
 
 
+def test_many_layers(bed):
+    layers = [oci.Layer().dir("d").file("d/%d" % i, str(i)) for i in range(100)]
+    push(PLAIN, "many", oci.Image(layers, {}))
+    root = bed.root()
+    pull(root, PLAIN + "/many")
+    equal(len(os.listdir(os.path.join(root, "layers"))), 100)
+
+
+def test_killed_at_any_moment(bed):
+    """kill -9 at 20 moments: the next pull works, clears up, and ends with the same store."""
+    layers = [oci.Layer().file("f%d" % i, os.urandom(1 << 20)) for i in range(5)]
+    push(PLAIN, "five", oci.Image(layers, {}))
+    root = bed.root()
+    start = time.monotonic()
+    pull(root, PLAIN + "/five")
+    took, want = time.monotonic() - start, contents(root)
+    root = bed.root()
+    for i in range(20):
+        worker = Worker(root, op="pull", image=PLAIN + "/five")
+        time.sleep(took * i / 20)
+        puller.kill(worker.process)
+        none_left(root)
+        image = pull(root, PLAIN + "/five")
+        equal(contents(root), want, "the store after kill %d" % i)
+        Worker(root, op="remove", image=image["id"]).result()
+        equal(contents(root), set(), "the store after remove %d" % i)
+
+
+def test_children_die(bed):
+    """A fetcher or an unpacker that dies: an error, at once, and nothing is left."""
+    for who in (b"fetch", b"unpack"):
+        with registries.Evil(5020) as evil:
+            evil.reset(oci.Image([oci.Layer().file("f", os.urandom(1 << 20)) for _ in range(2)], {}))
+
+            def stall(h, kind, name):
+                data = h.find(kind, name)
+                if kind != "blobs" or len(data) < 1000:
+                    return False
+                h.part(data[:5000], len(data))
+                time.sleep(20)
+                return True
+
+            evil.hooks.append(stall)
+            root = bed.root()
+            worker = Worker(root, op="pull", image=evil.address + "/x")
+            until(lambda: len([r for r in evil.requests if "/blobs/" in r[0]]) >= 3, 20, "layers")
+            victims = []
+            for pid in puller.processes(root):
+                with open("/proc/%d/cmdline" % pid, "rb") as f:
+                    if f.read().split(b"\0")[0] == who:
+                        victims.append(pid)
+            os.kill(max(victims), signal.SIGKILL)
+            start = time.monotonic()
+            try:
+                worker.result()
+                raise AssertionError("no error")
+            except puller.Failed as e:
+                assert time.monotonic() - start < 6, "slow"
+                holds(e.message, "died" if who == b"fetch" else "layer sha256:")
+            none_left(root)
+            equal(contents(root), set(), who)
+
+
 def test_bundle(bed):
     """A bundle is the merged tree of umoci, and `oci run` runs it."""
     at = os.path.join(bed.base, "made-bundle")
