@@ -99,7 +99,7 @@ processes()
 state()
 {
 	cut -d' ' -f5 /proc/self/mountinfo | sed 's/^/mount /'
-	find /sys/fs/cgroup -type d 2>/dev/null | grep -e cribox -e demo-pod | sed 's/^/cgroup /'
+	find /sys/fs/cgroup -type d 2>/dev/null | grep -e cribox | sed 's/^/cgroup /'
 	find /run/netns -mindepth 1 2>/dev/null | sed 's/^/network namespace /'
 	ip -o link | awk -F': ' '{ print "interface " $2 }'
 }
@@ -155,6 +155,8 @@ start_crid()
 
 write_configs()
 {
+	# The kubelet's labels: crictl's and our ps take the pod's name from them.
+	labels='"labels": {"io.kubernetes.pod.name": "demo-pod", "io.kubernetes.pod.namespace": "default"}'
 	cat >"$run/pod.json" <<-EOF
 		{
 		  "metadata": {"name": "demo-pod", "uid": "demo-uid", "namespace": "default"},
@@ -162,8 +164,7 @@ write_configs()
 		  "log_directory": "$run/logs",
 		  "labels": {"app": "demo"},
 		  "dns_config": {"servers": ["192.0.2.1"]},
-		  "port_mappings": [{"container_port": 8080, "host_port": 8000}],
-		  "linux": {"cgroup_parent": "/demo-pod"}
+		  "port_mappings": [{"container_port": 8080, "host_port": 8000}]
 		}
 	EOF
 	cat >"$run/web.json" <<-EOF
@@ -171,6 +172,7 @@ write_configs()
 		  "metadata": {"name": "web"},
 		  "image": {"image": "$image"},
 		  "log_path": "web.log",
+		  $labels,
 		  "linux": {"security_context": {"readonly_rootfs": true, "no_new_privs": true,
 		            "seccomp": {"profile_type": 0}}}
 		}
@@ -180,7 +182,8 @@ write_configs()
 		  "metadata": {"name": "watch"},
 		  "image": {"image": "$image"},
 		  "args": ["/bin/demo", "watch", "8080"],
-		  "log_path": "watch.log"
+		  "log_path": "watch.log",
+		  $labels
 		}
 	EOF
 }
@@ -280,7 +283,7 @@ start_crid
 ctl ps
 
 step "stop and remove"
-ctl stop "$web" "$watch"
+ctl stop --timeout 5 "$web" "$watch"
 ctl ps -a
 tail -n 1 "$run/logs/web.log"
 ctl rm "$web" "$watch"

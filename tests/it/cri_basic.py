@@ -214,6 +214,7 @@ def test_space_comes_back(b):
     def files_left():
         return sorted(p for p in crid.files(b.root) if "/layers/" in p or "/images/" in p)
 
+    until(lambda: not files_left(), 5, "the store is empty")
     before, empty = files_left(), bytes_used()
     b.pull(BOX)
     if bytes_used() <= empty:

@@ -324,7 +324,9 @@ def test_exec_url(b):
         raise AssertionError("the token works twice")
     except websocket.WebSocketBadStatusException as e:
         equal(e.status_code, 404, "status of a used token")
-    base = s.url.replace("ws://", "http://")
+    except ConnectionRefusedError:
+        pass  # nobody listens while no token is valid
+    base = b.client.Exec(container_id=ctr, cmd=["true"], stdout=True).url
     for path in (base[: -len(token)] + "x" * len(token), base.replace("/exec/", "/nothing/")):
         try:
             urllib.request.urlopen(path, timeout=5)

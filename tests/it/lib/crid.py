@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -184,7 +185,8 @@ class Bed:
     def new_cgroups(self):
         """Groups of this bed, by its name and by the ids of its pods and containers."""
         names = [self.tag] + list(self.ids)
-        return [p for p in cgroup_dirs() - self.cgroups_before if any(n in p for n in names)]
+        new = cgroup_dirs() - self.cgroups_before
+        return [p for p in new if any(n in p for n in names)]
 
     # --- the daemon
 
@@ -203,9 +205,17 @@ class Bed:
         )
         self.connect()
 
+    def accepts(self):
+        if self.daemon.poll() is not None:
+            raise AssertionError("the daemon ended: " + self.daemon_log(5))
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(self.socket) == 0
+
     def connect(self):
         if self.client:
             self.client.close()
+        # a channel that was refused once waits for seconds before it tries again
+        until(self.accepts, 20, "the daemon listens")
         self.client = Client(self.socket)
 
         def answers():
@@ -411,6 +421,12 @@ def reap():
                 os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
                 pass
+
+
+def gone(pid):
+    """True if the process has ended, whoever has to wait for it."""
+    reap()
+    return not os.path.exists("/proc/%d" % pid)
 
 
 def kill_all():
