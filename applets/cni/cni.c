@@ -157,8 +157,6 @@ static int parse(struct options *o, int argc, char **argv, struct err *err)
 		}
 	}
 	o->req.ports = o->ports;
-	if (!o->command)
-		return err_set(err, ERR_INVALID, "which command? (see --help)");
 	return 0;
 }
 
@@ -191,8 +189,11 @@ static int status(const struct options *o, struct err *err)
 
 static int run_command(struct options *o, struct err *err)
 {
-	bool is_add = str_eq(o->command, "add");
+	bool is_add;
 
+	if (!o->command)
+		return err_set(err, ERR_INVALID, "which command? (see --help)");
+	is_add = str_eq(o->command, "add");
 	if (str_eq(o->command, "status"))
 		return status(o, err);
 	if (!is_add && !str_eq(o->command, "del") && !str_eq(o->command, "check"))

@@ -387,7 +387,7 @@ int cni_ready(const struct cni_dirs *dirs, struct err *err)
 
 	if (r < 0)
 		return -1;
-	if (r == 0)
+	if (r == 0 || !net)
 		return builtin(dirs,
 			       str_empty(dirs->subnet) ? candidates[0] : dirs->subnet,
 			       &net, err);

@@ -151,7 +151,7 @@ int link_route_to(int rt, const struct ip *ip, uint32_t *ret_index, struct err *
 int link_loopback_up(int rt, struct err *err)
 {
 	const struct rtnl_change up = {.flags = IFF_UP, .mask = IFF_UP};
-	struct rtnl_link lo;
+	struct rtnl_link lo = {0};
 	BUF_AUTO req = {0};
 	int r = link_get(rt, "lo", &lo, err);
 

@@ -191,7 +191,12 @@ static int commit(const struct change *c, struct err *err)
 	r = commit_once(nf, c, false, err);
 	if (r < 0 && err->sys == ENOENT)
 		r = commit_once(nf, c, true, err);
-	return r < 0 ? err_wrap(err, "nf_tables") : 0;
+	if (r == 0)
+		return 0;
+	/* the batch as a whole is refused: its module is neither built in nor to be found */
+	if (err->sys == EOPNOTSUPP)
+		err_wrap(err, "does the kernel have what the rules need?");
+	return err_wrap(err, "nf_tables");
 }
 
 static enum nft_family family_of(const struct ip *ip)
@@ -532,8 +537,8 @@ static int sweep_once(int nf, enum nft_family f, struct sweep *s, struct err *er
 	BUF_AUTO req = {0}, rules = {0}, batch = {0};
 	uint32_t gen = 0;
 
-	if (generation(nf, &gen, err) < 0)
-		return -1;
+	if (generation(nf, &gen, err) < 0) /* a kernel without nf_tables has no rules */
+		return err->sys == EINVAL || err->sys == EOPNOTSUPP ? 0 : -1;
 	nft_rules_dump(&req, f, table);
 	if (netlink_call(nf, req.data, req.len, &rules, err) < 0) {
 		if (err->sys == ENOENT)
@@ -553,7 +558,7 @@ static int sweep(struct sweep *s, struct err *err)
 	FD_AUTO nf = netlink_open(NETLINK_NETFILTER, err);
 	struct sweep sum = *s;
 
-	if (nf < 0) /* a kernel without nfnetlink has no rules */
+	if (nf < 0) /* nor one without nfnetlink */
 		return err->sys == EPROTONOSUPPORT ? 0 : -1;
 	sum.gone = sum.left = sum.left_ports = 0;
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {

@@ -291,10 +291,11 @@ static int loopback_up(const char *netns, struct err *err)
 	return 0;
 }
 
-static int attach(const struct cni_dirs *dirs, struct cache_write *w,
+static int attach(const struct cni_dirs *dirs, const struct cache_write *w,
 		  struct cni_result *ret, struct err *err)
 {
 	struct cni_call call = make_call(dirs, w->net, CNI_ADD);
+	struct cache_write done = *w;
 	BUF_AUTO result = {0};
 
 	call.container_id = w->container_id;
@@ -304,10 +305,9 @@ static int attach(const struct cni_dirs *dirs, struct cache_write *w,
 	if (cache_write(dirs, w, err) < 0 ||
 	    run_forward(&call, w->net, w->caps, &result, err) < 0)
 		return -1;
-	w->result = &result;
-	if (cache_write(dirs, w, err) < 0)
+	done.result = &result;
+	if (cache_write(dirs, &done, err) < 0)
 		return -1;
-	w->result = NULL;
 	return cni_result_parse((const char *)result.data, result.len, w->ifname, ret,
 				err);
 }

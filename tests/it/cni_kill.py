@@ -14,7 +14,7 @@ import frame  # noqa: E402
 from cnibed import UPLINK, OUTSIDE, Bed, listen, netns, tcp  # noqa: E402
 from frame import equal  # noqa: E402
 
-STEP = int(os.environ.get("STEP", "5"))
+STEP = int(os.environ.get("STEP", "8"))
 PTRACE_TRACEME, PTRACE_SYSCALL, PTRACE_SETOPTIONS, EXITKILL = 0, 24, 0x4200, 0x100000
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
