@@ -203,8 +203,14 @@ static int receive(struct grpc_conn *c)
 	uint8_t *scratch = c->server->scratch;
 
 	for (int i = 0; i < READS_PER_TURN; i++) {
-		ssize_t n = recv(c->src.fd, scratch, SCRATCH_SIZE, 0);
+		ssize_t n;
 
+		/* after a GOAWAY nothing that it says matters, nor whether it reads */
+		if (!nghttp2_session_want_read(c->session)) {
+			flush(c);
+			return -1;
+		}
+		n = recv(c->src.fd, scratch, SCRATCH_SIZE, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)

@@ -75,7 +75,8 @@ void grpc_server_shutdown(struct grpc_server *s, void (*on_idle)(void *arg), voi
 
 /*
  * Closes everything. Calls that have not ended are cancelled (on_cancel) and
- * then freed: their pointers are dead afterwards.
+ * then freed: their pointers are dead afterwards. Not from within a callback
+ * of a call; from on_idle it is allowed. NULL is allowed.
  */
 void grpc_server_free(struct grpc_server *s);
 

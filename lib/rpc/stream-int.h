@@ -62,6 +62,7 @@ struct stream_session {
 	bool in_closed; /* on_stdin_close was called, or is not wanted */
 	bool resized;	/* on_resize is due */
 	uint16_t width, height;
+	int64_t active;		 /* when something was said last */
 	struct loop_timer timer; /* the end of lingering; a look at a stuck client */
 	struct loop_later end;
 	struct err end_err;

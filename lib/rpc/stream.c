@@ -25,6 +25,8 @@ static const int64_t LINGER_NS = 3 * NS_PER_SEC;
 static const int64_t FINISH_NS = 600 * NS_PER_SEC;
 /* For the client: to open the streams that the status waits for. */
 static const int64_t OPENING_NS = 30 * NS_PER_SEC;
+/* Sessions in which nothing is said for this long are ended, as by the peers' default. */
+static const int64_t IDLE_NS = 4 * 3600 * NS_PER_SEC;
 /* A client that is not read from is looked at this often. */
 static const int64_t LOOK_NS = 2 * NS_PER_SEC;
 
@@ -159,6 +161,7 @@ bool stream_send(struct stream_session *s, enum stream_channel channel, const vo
 	if (!n || !(channel == STREAM_STDOUT ? s->params.out : s->params.err))
 		return !s->full;
 	s->protocol->output(s, channel, data, n);
+	s->active = time_mono();
 	flush(s);
 	s->full = pending(s) + s->held >= SEND_HIGH;
 	return !s->full;
@@ -280,10 +283,9 @@ static void leave(struct stream_session *s)
 {
 	while (s->resume && s->phase != STREAM_ENDED)
 		resume(s);
-	if (s->phase == STREAM_OPEN && s->nstuck && !s->timer.loop)
+	s->active = time_mono();
+	if (s->phase == STREAM_OPEN && s->nstuck && s->timer.when > s->active + LOOK_NS)
 		set_timer(s, LOOK_NS);
-	else if (s->phase == STREAM_OPEN && !s->nstuck)
-		loop_timer_del(&s->timer);
 	s->busy = false;
 	if (s->freed)
 		session_free(s);
@@ -326,13 +328,19 @@ static bool peer_closed(const struct stream_session *s)
 static void on_timer(struct loop_timer *t)
 {
 	struct stream_session *s = container_of(t, struct stream_session, timer);
+	int64_t quiet = time_mono() - s->active;
+	struct err err;
 
-	s->busy = true;
-	if (s->phase == STREAM_LINGERING)
+	if (s->phase == STREAM_LINGERING) {
 		end(s, NULL);
-	else if (s->phase == STREAM_FINISHING || peer_closed(s))
+	} else if (s->phase == STREAM_FINISHING || (s->nstuck && peer_closed(s))) {
 		gone(s, 0);
-	leave(s);
+	} else if (quiet >= IDLE_NS) {
+		err_set(&err, ERR_TIMEOUT, "the session was idle for 4 hours");
+		end(s, &err);
+	} else {
+		set_timer(s, s->nstuck ? LOOK_NS : IDLE_NS - quiet);
+	}
 }
 
 void stream_resume(struct stream_session *s)
@@ -437,6 +445,8 @@ struct stream_session *stream_new(struct loop *l, int fd_taken, const void *raw,
 		setsockopt(fd_taken, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		s->end.fn = on_begin;
 		loop_later_add(l, &s->end);
+		s->active = time_mono();
+		set_timer(s, IDLE_NS);
 		flush(s);
 		return s;
 	}
