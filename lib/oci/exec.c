@@ -109,6 +109,21 @@ static int enter_container(struct exec *x, struct err *err)
 	return 0;
 }
 
+/*
+ * The child is seen from within as soon as it is there, and a container with
+ * CAP_SYS_PTRACE may look at its fds: it is born without those of the host.
+ */
+static void drop_fds(struct exec *x)
+{
+	const struct oci_exec *how = x->how;
+	int keep[] = {x->sock[1],    how->stdio[0], how->stdio[1],
+		      how->stdio[2], how->console,  how->console_socket};
+
+	/* what is preserved is a range of its own */
+	if (how->preserve_fds == 0)
+		oci_close_but(keep, ARRAY_LEN(keep));
+}
+
 static pid_t clone_child(struct exec *x, int *ret_pidfd, struct err *err)
 {
 	pid_t pid = ns_clone(CLONE_PARENT, ret_pidfd, err);
@@ -129,8 +144,10 @@ static pid_t clone_by_stage(struct exec *x, int *ret_pidfd, struct err *err)
 		return err_sys(err, errno, "fork");
 	if (stage == 0) {
 		oci_reset_signals();
-		if (enter_container(x, &e) == 0)
+		if (enter_container(x, &e) == 0) {
+			drop_fds(x);
 			pid = clone_child(x, NULL, &e);
+		}
 		oci_send(x->sock[1], pid < 0 ? OCI_MSG_ERROR : OCI_MSG_PID, pid, &e);
 		_exit(0);
 	}

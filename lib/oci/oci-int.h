@@ -251,6 +251,8 @@ struct oci_enter {
 int oci_set_rlimits(const struct oci_process *p, int sock, struct err *err);
 /* Everything from the terminal to execve. Returns only on failure. */
 int oci_enter(const struct oci_enter *e, struct err *err);
+/* Closes all fds but 0 to 2 and these (-1: none); list is sorted in place. */
+void oci_close_but(int *keep, size_t n);
 /* Signal mask and dispositions as a new program expects them. */
 void oci_reset_signals(void);
 

@@ -244,7 +244,8 @@ struct oci_exec {
 	const struct cgroups *cgroups;
 	const char *cgroup; /* to join; NULL: none */
 	int preserve_fds;
-	bool for_parent; /* as in struct oci_start */
+	/* as in struct oci_start; the caller has closed what the container must not see */
+	bool for_parent;
 	int pdeathsig;
 	bool async; /* return at once: the outcome is read from errfd */
 	/*

@@ -42,6 +42,33 @@ void oci_reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static void close_from_to(int first, unsigned last)
+{
+	if (first >= 0 && (unsigned)first <= last &&
+	    syscall(SYS_close_range, first, last, 0) < 0 && errno == ENOSYS)
+		for (int fd = first; fd < 1024 && (unsigned)fd <= last; fd++)
+			close(fd);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+void oci_close_but(int *keep, size_t n)
+{
+	int next = 3;
+
+	qsort(keep, n, sizeof(*keep), by_number);
+	for (size_t i = 0; i < n; i++) {
+		if (keep[i] < next)
+			continue;
+		close_from_to(next, (unsigned)keep[i] - 1);
+		next = keep[i] + 1;
+	}
+	close_from_to(next, ~0U);
+}
+
 int oci_set_rlimits(const struct oci_process *p, int sock, struct err *err)
 {
 	for (size_t i = 0; i < p->nrlimits; i++) {
