@@ -265,8 +265,9 @@ static int get_token(struct registry *r, struct host *h, struct token_request *t
 		buf_add_str(&headers, "\r\n");
 		req->headers = buf_str(&headers);
 	}
-	buf_add_str(&target, t->url.target);
-	add_param(&target, strchr(t->url.target, '?') ? '&' : '?', "scope", t->scope);
+	buf_add_str(&target, str_or_empty(t->url.target));
+	add_param(&target, strchr(str_or_empty(t->url.target), '?') ? '&' : '?', "scope",
+		  t->scope);
 	if (*t->service)
 		add_param(&target, '&', "service", t->service);
 	free(t->url.target);

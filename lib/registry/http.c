@@ -163,7 +163,7 @@ static int exchange(struct http_pool *p, struct http_conn *c,
 		    bool *ret_any, struct err *err)
 {
 	int64_t deadline = time_mono() + req->answer_timeout;
-	struct http1_head head;
+	struct http1_head head = {0};
 
 	if (write_request(p, c, req, deadline, err) < 0)
 		return -1;

@@ -285,7 +285,7 @@ static struct toml *step(struct parser *ps, struct toml *t, const char *key, uns
 /* key = value, in a table or an inline table */
 static int pair(struct parser *ps, struct toml *t, unsigned depth)
 {
-	const char *key;
+	const char *key = "";
 	struct toml *v;
 
 	for (unsigned n = 0;; n++) {
@@ -465,7 +465,7 @@ static struct toml *header(struct parser *ps, struct toml *root)
 	bool is_array = at(ps, "[[");
 	const char *close = is_array ? "]]" : "]";
 	struct toml *t = root;
-	const char *key;
+	const char *key = "";
 
 	ps->p += is_array ? 2 : 1;
 	for (unsigned n = 0; t; n++) {
@@ -559,20 +559,20 @@ static int typed(const struct toml *t, const char *key, enum toml_type type,
 
 int toml_get_str(const struct toml *t, const char *key, const char **ret, struct err *err)
 {
-	const struct toml *c;
+	const struct toml *c = NULL;
 	int r = typed(t, key, TOML_STRING, &c, err);
 
-	if (r > 0)
+	if (c)
 		*ret = c->str;
 	return r;
 }
 
 int toml_get_bool(const struct toml *t, const char *key, bool *ret, struct err *err)
 {
-	const struct toml *c;
+	const struct toml *c = NULL;
 	int r = typed(t, key, TOML_BOOL, &c, err);
 
-	if (r > 0)
+	if (c)
 		*ret = c->flag;
 	return r;
 }
@@ -580,10 +580,10 @@ int toml_get_bool(const struct toml *t, const char *key, bool *ret, struct err *
 int toml_get_int(const struct toml *t, const char *key, int64_t min, int64_t max,
 		 int64_t *ret, struct err *err)
 {
-	const struct toml *c;
+	const struct toml *c = NULL;
 	int r = typed(t, key, TOML_INT, &c, err);
 
-	if (r <= 0)
+	if (!c)
 		return r;
 	if (c->num < min || c->num > max)
 		return toml_bad(c, err, "must be between %lld and %lld", (long long)min,
