@@ -437,6 +437,23 @@ def timeouts():
         echoes(c, stream)
 
 
+def shutdown():
+    """GOAWAY; what runs is answered, what a client sends meanwhile is not, then the end."""
+    with Grpc() as s, Conn(s.path) as c, Conn(s.path) as idle:
+        c.call(1, b"500", path="/test.Peer/Sleep")
+        check(c.alive() and idle.alive(), "before")
+        s.proc.stdin.write(b"s")
+        s.proc.stdin.flush()
+        check(idle.goaway() == 0, "an idle connection")
+        seen = c.until(lambda f: f[0] == GOAWAY)
+        check(seen[-1][3] == u32(1) + u32(0), f"{seen[-1]}")
+        c.call(3)
+        c.call(5)
+        check(message(b"slept") in [f[3] for f in c.answer(1)], "the call that ran")
+        check(c.read() is None, "the connection stays")
+        check(s.proc.wait(5) == 0, "the server stays")
+
+
 def more_connections_than_allowed():
     """The one that was idle longest goes; who is busy stays."""
     with Grpc() as s:
@@ -459,4 +476,5 @@ def more_connections_than_allowed():
 run([connection_errors, no_preface, stream_errors, what_a_client_cannot_know_yet,
      what_is_not_grpc, prefixes,
      cancelled_calls_count_until_they_end, header_limits, continuation_flood, floods, hpack_bomb,
-     a_window_that_stays_closed, timeouts, more_connections_than_allowed])
+     a_window_that_stays_closed, timeouts, shutdown,
+     more_connections_than_allowed])

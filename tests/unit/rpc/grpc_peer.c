@@ -1,7 +1,8 @@
 /*
  * A gRPC server with a handful of methods, for the tests of this directory:
  *
- *	grpc_peer serve PATH	serves on a unix socket until its stdin ends
+ *	grpc_peer serve PATH	serves on a unix socket until its stdin ends; an 's' on stdin
+ *				makes it shut down gracefully
  *	grpc_peer		tests itself with our client against our server
  *
  * Methods of /test.Peer: Echo (answers the request), Fail ("CODE TEXT"), Sleep
@@ -173,6 +174,13 @@ static void on_writable(void *arg, struct grpc_call *call)
 
 static const struct grpc_server_ops ops = {on_call, on_cancel, on_writable};
 
+static void on_idle(void *arg)
+{
+	struct peer *p = arg;
+
+	loop_stop(p->loop, 0);
+}
+
 static void on_stdin(struct loop_fd *src, unsigned events)
 {
 	struct peer *p = container_of(src, struct peer, in);
@@ -181,6 +189,8 @@ static void on_stdin(struct loop_fd *src, unsigned events)
 	(void)events;
 	if (read(0, &c, 1) <= 0)
 		loop_stop(p->loop, 0);
+	else if (c == 's')
+		grpc_server_shutdown(p->server, on_idle, p);
 }
 
 static int serve(const char *path, int ready_fd)
@@ -405,4 +415,30 @@ TEST(server_that_goes_away)
 	CHECK_HAS(err.msg, sock_path);
 	CHECK(!grpc_client_new("tcp://127.0.0.1:1", NS_PER_SEC, &err));
 	CHECK_INT(err.code, ERR_INVALID);
+}
+
+TEST(shutdown_lets_calls_finish)
+{
+	BUF_AUTO b = {0};
+	struct grpc_client *c;
+	struct grpc_stream *s;
+	struct err err;
+	int status;
+
+	start();
+	c = client();
+	s = grpc_stream_new(c, "/test.Peer/Sleep", "300", 3, -1, &err);
+	CHECK(s);
+	CHECK_INT(call(c, "Echo", "x", &b, &err), 0);
+	CHECK_INT(write(server_in, "s", 1), 1);
+	CHECK_INT(grpc_stream_next(s, &b, &err), 1);
+	CHECK_STR(buf_str(&b), "slept");
+	CHECK_INT(grpc_stream_next(s, &b, &err), 0);
+	grpc_stream_free(s);
+	CHECK_INT(call(c, "Echo", "x", &b, &err), -1);
+	CHECK_INT(err.code, ERR_UNAVAILABLE);
+	grpc_client_free(c);
+	CHECK(waitpid(server_pid, &status, 0) == server_pid);
+	CHECK_INT(status, 0);
+	close(server_in);
 }
