@@ -317,10 +317,10 @@ static int serve(struct shim *s, struct err *err)
 static int run(int argc, char **argv, struct err *err)
 {
 	static const struct option options[] = {
-		{"id", 1, NULL, 'i'},	   {"root", 1, NULL, 'r'},
-		{"state", 1, NULL, 's'},   {"log-level", 1, NULL, 'l'},
-		{"cleanup", 0, NULL, 'c'}, {"remove", 0, NULL, 'd'},
-		{NULL, 0, NULL, 0}};
+		{"id", 1, NULL, 'i'},	     {"root", 1, NULL, 'r'},
+		{"state", 1, NULL, 's'},     {"log-level", 1, NULL, 'l'},
+		{"cleanup", 0, NULL, 'c'},   {"remove", 0, NULL, 'd'},
+		{"container", 1, NULL, 'C'}, {NULL, 0, NULL, 0}};
 	struct shim s = {
 		.log = {2, LOG_LEVEL_INFO, "cribox shim", 1}, .rootfd = -1, .podfd = -1};
 	const char *container = NULL;

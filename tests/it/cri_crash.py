@@ -220,6 +220,7 @@ def check_dead_shim(b, pod, ctrs, pids, begin):
 
 def dead_shim(b, **kw):
     b.pull()
+    os.makedirs("/run/netns", exist_ok=True)
     before = (crid.mounts(), crid.interfaces(), os.listdir("/run/netns"))
     pod = b.pod(**kw)
     ctrs = [b.sleeper(pod) for _ in range(2)]
