@@ -5,6 +5,7 @@ words for what the tests do with pods and containers. Needs frame.isolate() befo
 import datetime
 import os
 import re
+import socket
 import shutil
 import signal
 import socket
@@ -117,8 +118,6 @@ class Registry:
         until(self._answers, 20, "the registry answers")
 
     def _answers(self):
-        import socket
-
         host, port = self.address.rsplit(":", 1)
         with socket.socket() as s:
             return s.connect_ex((host, int(port))) == 0
@@ -209,7 +208,7 @@ class Bed:
         if self.daemon.poll() is not None:
             raise AssertionError("the daemon ended: " + self.daemon_log(5))
         with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(self.socket) == 0
+            return probe.connect_ex(self.socket[len("unix://") :]) == 0
 
     def connect(self):
         if self.client:
