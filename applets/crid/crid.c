@@ -152,10 +152,19 @@ static int serve(struct crid *d, struct err *err)
 	return loop_run(d->loop, err);
 }
 
-static void remove_sockets(const struct crid *d)
+/* After an orderly stop nothing of ours is left in memory's file systems that holds nothing. */
+static void tidy(const struct crid *d)
 {
+	STR_AUTO pods = xasprintf("%s/pods", d->st.state);
+	STR_AUTO lock = xasprintf("%s/crid.lock", d->st.state);
+
 	for (unsigned i = 0; i < d->st.nlisten; i++)
 		unlink(d->st.listen[i] + strlen("unix://"));
+	/* these fail while pods run */
+	rmdir("/run/netns");
+	if (rmdir(pods) == 0 || errno == ENOENT)
+		unlink(lock);
+	rmdir(d->st.state);
 }
 
 static int run(int argc, char **argv, struct err *err)
@@ -175,7 +184,7 @@ static int run(int argc, char **argv, struct err *err)
 	}
 	r = serve(&d, err);
 	if (d.stopping)
-		remove_sockets(&d);
+		tidy(&d);
 	grpc_server_free(d.grpc);
 	streams_free(d.streams);
 	cri_service_free(d.svc);

@@ -1,6 +1,7 @@
 #include "cri/specparts.h"
 
 #include <limits.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -240,6 +241,9 @@ static void add_pod_files(const struct cri_ctr_source *src, bool readonly,
 
 static int check_mount(size_t i, const Cri__Mount *m, struct err *err)
 {
+	if (strlen(m->container_path) >= PATH_MAX || strlen(m->host_path) >= PATH_MAX)
+		return err_set(err, ERR_INVALID, "mounts[%zu]: a path is longer than %d",
+			       i, PATH_MAX - 1);
 	if (*m->container_path != '/')
 		return err_set(err, ERR_INVALID,
 			       "mounts[%zu].container_path \"%s\" is not absolute", i,

@@ -5,7 +5,6 @@ words for what the tests do with pods and containers. Needs frame.isolate() befo
 import datetime
 import os
 import re
-import socket
 import shutil
 import signal
 import socket
