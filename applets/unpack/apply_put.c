@@ -159,13 +159,13 @@ static struct dir *new_dir(struct apply *a, struct dir *parent, const char *name
 	return hidden_dir && apply_opaque(a, d, err) < 0 ? NULL : d;
 }
 
-static int set_dir(struct apply *a, struct dir *d, const struct tar_entry *e, bool clear,
+static int set_dir(struct apply *a, struct dir *d, const struct tar_entry *e,
 		   struct err *err)
 {
 	FD_AUTO fd = path_open_beneath(a->upper, *d->path ? d->path : ".",
 				       O_RDONLY | O_DIRECTORY, 0, err);
 
-	if (fd < 0 || meta_set(fd, e, clear, a->report, err) < 0)
+	if (fd < 0 || meta_set(fd, e, a->report, err) < 0)
 		return -1;
 	d->now = false;
 	d->mtime = e->mtime;
@@ -183,10 +183,9 @@ static int put_dir(struct apply *a, struct dir *parent, const char *name,
 	if (apply_look(a, parent, name, &f, err) < 0)
 		return -1;
 	if (f.kind == FOUND_DIR)
-		return apply_dir_fd(a, f.dir, err) < 0 ? -1
-						       : set_dir(a, f.dir, e, true, err);
+		return apply_dir_fd(a, f.dir, err) < 0 ? -1 : set_dir(a, f.dir, e, err);
 	d = new_dir(a, parent, name, &f, err);
-	return d ? set_dir(a, d, e, false, err) : -1;
+	return d ? set_dir(a, d, e, err) : -1;
 }
 
 /* Finds the target of a hard link and links it. */
@@ -325,7 +324,7 @@ static int apply(struct apply *a, const struct tar_entry *e, const struct source
 	if (!path.len) {
 		if (e->type != TAR_DIR)
 			return err_set(err, ERR_INVALID, "the root must be a directory");
-		return set_dir(a, a->root, e, true, err);
+		return set_dir(a, a->root, e, err);
 	}
 	if (is_aufs(buf_str(&path)))
 		return 0;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -51,12 +52,17 @@ int unpack_spawn(struct unpack *u, int layer_dir, const struct unpack_options *o
 	*u = (struct unpack){.pidfd = -1,
 			     .in = -1,
 			     .sock = -1,
+			     .passed = -1,
+			     .partial = xcalloc(1, sizeof(*u->partial)),
 			     .want_digest = o->digest,
 			     .want_diff_id = o->diff_id};
 	snprintf(max, sizeof(max), "%llu",
 		 (unsigned long long)(o->max_bytes ? o->max_bytes : UINT64_C(64) << 30));
-	if (pipe2(pipe, O_CLOEXEC) < 0)
-		return err_sys(err, errno, "start the unpacker: pipe");
+	if (pipe2(pipe, O_CLOEXEC) < 0) {
+		err_sys(err, errno, "start the unpacker: pipe");
+		unpack_end(u);
+		return -1;
+	}
 	in = pipe[0];
 	u->in = pipe[1];
 	/* beyond pipe-max-size or the user's share: the usual size will do */
@@ -73,6 +79,7 @@ int unpack_spawn(struct unpack *u, int layer_dir, const struct unpack_options *o
 	how.fd3 = sock;
 	u->pid = proc_spawn(&how, &u->pidfd, err);
 	if (u->pid < 0 || fd_set_nonblock(u->in, true) < 0 ||
+	    fd_set_nonblock(u->sock, true) < 0 ||
 	    (!o->lowest && o->view >= 0 && send_view(u, o->view, err) < 0)) {
 		unpack_end(u);
 		return -1;
@@ -96,6 +103,9 @@ static int died(struct unpack *u, struct err *err)
 {
 	siginfo_t si = {0};
 
+	/* it may have closed its socket and live on; how it died is not changed by this */
+	if (u->pid > 0)
+		kill(u->pid, SIGKILL);
 	if (u->pid > 0 && waitid(P_PID, (id_t)u->pid, &si, WEXITED | WNOWAIT) == 0) {
 		if (si.si_code == CLD_EXITED)
 			return err_set(err, ERR_INTERNAL,
@@ -106,29 +116,34 @@ static int died(struct unpack *u, struct err *err)
 	return err_set(err, ERR_INTERNAL, "the unpacker has gone");
 }
 
-/* Reads one message, blocking. fd is that of MSG_OPAQUE, or -1. */
-static int receive(struct unpack *u, struct unpack_msg *m, int *fd, struct err *err)
+/*
+ * Takes what is there of a message. 1: it is whole; 0: not yet; -1. Never waits: whatever the
+ * unpacker does to us, it cannot make the puller stand still.
+ */
+static int receive(struct unpack *u, struct err *err)
 {
-	uint8_t *p = (uint8_t *)m;
-	size_t nfds = 1;
+	uint8_t *p = (uint8_t *)u->partial;
 
-	*fd = -1;
-	for (size_t have = 0; have < sizeof(*m);) {
-		size_t want = have ? 0 : nfds;
-		ssize_t n = sock_recv_fds(u->sock, p + have, sizeof(*m) - have,
-					  have ? NULL : fd, &want);
+	while (u->have < sizeof(*u->partial)) {
+		size_t nfds = u->have ? 0 : 1;
+		ssize_t n =
+			sock_recv_fds(u->sock, p + u->have, sizeof(*u->partial) - u->have,
+				      u->have ? NULL : &u->passed, &nfds);
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EAGAIN)
+			return 0;
 		if (n < 0 && errno != ECONNRESET)
 			return err_sys(err, errno, "listen to the unpacker");
 		if (n <= 0)
 			return died(u, err);
-		if (!have && !want)
-			*fd = -1;
-		have += (size_t)n;
+		if (!u->have && !nfds)
+			u->passed = -1;
+		u->have += (size_t)n;
 	}
-	return 0;
+	u->have = 0;
+	return 1;
 }
 
 static int check(const char *what, const struct digest *got, const struct digest *want,
@@ -146,29 +161,35 @@ static int check(const char *what, const struct digest *got, const struct digest
 
 int unpack_read(struct unpack *u, struct unpack_report *ret, struct err *err)
 {
-	struct unpack_msg m;
+	struct unpack_msg *m = u->partial;
 	FD_AUTO fd = -1;
+	int r = receive(u, err);
 
-	if (receive(u, &m, &fd, err) < 0)
+	if (r < 0)
 		return -1;
-	if (m.kind == MSG_FAILED) {
-		m.err.msg[sizeof(m.err.msg) - 1] = 0;
-		*err = m.err;
+	if (r == 0) {
+		*ret = (struct unpack_report){.event = UNPACK_NOTHING};
+		return 0;
+	}
+	fd = fd_take(&u->passed);
+	if (m->kind == MSG_FAILED) {
+		m->err.msg[sizeof(m->err.msg) - 1] = 0;
+		*err = m->err;
 		if (err->code <= ERR_NONE || err->code >= ERR_CODE_COUNT)
 			err->code = ERR_INTERNAL;
 		return -1;
 	}
-	if (m.kind == MSG_OPAQUE) {
+	if (m->kind == MSG_OPAQUE) {
 		*ret = (struct unpack_report){.event = UNPACK_NOTHING};
 		return mark_opaque(fd, err);
 	}
-	if (m.kind != MSG_STAGED && m.kind != MSG_DONE)
+	if (m->kind != MSG_STAGED && m->kind != MSG_DONE)
 		return err_set(err, ERR_INTERNAL, "the unpacker talks nonsense");
-	if (check("digest", &m.report.digest, &u->want_digest, err) < 0 ||
-	    check("diff id", &m.report.diff_id, &u->want_diff_id, err) < 0)
+	if (check("digest", &m->report.digest, &u->want_digest, err) < 0 ||
+	    check("diff id", &m->report.diff_id, &u->want_diff_id, err) < 0)
 		return -1;
-	*ret = m.report;
-	ret->event = m.kind == MSG_STAGED ? UNPACK_STAGED : UNPACK_DONE;
+	*ret = m->report;
+	ret->event = m->kind == MSG_STAGED ? UNPACK_STAGED : UNPACK_DONE;
 	return 0;
 }
 
@@ -183,13 +204,13 @@ void unpack_end(struct unpack *u)
 		/* one that has ended does not mind */
 		kill(u->pid, SIGKILL);
 		waitpid(u->pid, NULL, 0);
-		u->pid = 0;
+	}
+	if (u->partial) { /* else nothing was started */
 		fd_close(&u->pidfd);
 		fd_close(&u->in);
 		fd_close(&u->sock);
-	} else if (u->sock > 0 || u->in > 0) {
-		fd_close(&u->in);
-		fd_close(&u->sock);
+		fd_close(&u->passed);
+		free(u->partial);
 	}
-	*u = (struct unpack){.pidfd = -1, .in = -1, .sock = -1};
+	*u = (struct unpack){.pidfd = -1, .in = -1, .sock = -1, .passed = -1};
 }

@@ -77,7 +77,7 @@ static int clear_xattrs(int fd, struct err *err)
 	return 0;
 }
 
-int meta_set(int fd, const struct tar_entry *e, bool clear, struct unpack_report *report,
+int meta_set(int fd, const struct tar_entry *e, struct unpack_report *report,
 	     struct err *err)
 {
 	struct timespec times[2];
@@ -87,7 +87,8 @@ int meta_set(int fd, const struct tar_entry *e, bool clear, struct unpack_report
 		return err_sys(err, errno, "change owner");
 	if (fchmod(fd, e->mode) < 0)
 		return err_sys(err, errno, "change mode");
-	if (clear && clear_xattrs(fd, err) < 0)
+	/* what it had before, or inherited (POSIX ACLs) */
+	if (clear_xattrs(fd, err) < 0)
 		return -1;
 	for (size_t i = 0; i < e->nxattrs; i++)
 		if (set_xattr(fd, NULL, &e->xattrs[i], report, err) < 0)
@@ -108,8 +109,11 @@ int meta_set_at(int dirfd, const char *name, const struct tar_entry *e,
 	if (e->type != TAR_SYMLINK && fchmodat(dirfd, name, e->mode, 0) < 0)
 		return err_sys(err, errno, "change mode");
 	/* no call takes a directory and a name: by way of the working directory */
-	if (e->nxattrs && fchdir(dirfd) < 0)
+	if ((e->nxattrs || e->type == TAR_FIFO) && fchdir(dirfd) < 0)
 		return err_sys(err, errno, "change directory");
+	if (e->type == TAR_FIFO && lremovexattr(name, "system.posix_acl_access") < 0 &&
+	    errno != ENODATA && errno != EOPNOTSUPP)
+		return err_sys(err, errno, "remove attributes");
 	for (size_t i = 0; i < e->nxattrs; i++)
 		if (set_xattr(-1, name, &e->xattrs[i], report, err) < 0)
 			return -1;

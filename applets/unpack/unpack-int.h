@@ -153,10 +153,10 @@ void apply_links_done(struct apply *a);
 /* --- metadata ------------------------------------------------------------------------------- */
 
 /*
- * Owner, mode, extended attributes, times of an open file or directory. clear: attributes
- * that are there and not in the entry are removed. Counts what was left out. 0 or -1.
+ * Owner, mode, extended attributes, times of an open file or directory; attributes that are
+ * there and not in the entry are removed. Counts what was left out. 0 or -1.
  */
-int meta_set(int fd, const struct tar_entry *e, bool clear, struct unpack_report *report,
+int meta_set(int fd, const struct tar_entry *e, struct unpack_report *report,
 	     struct err *err);
 /* The same for a symlink or FIFO, by its name in a directory. */
 int meta_set_at(int dirfd, const char *name, const struct tar_entry *e,

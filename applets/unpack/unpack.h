@@ -25,6 +25,14 @@
  * Layers are unpacked in parallel, and resolved from the bottom up: the view of layer i (made
  * by store_view from the layers 0..i-1) exists when layer i-1 has been committed.
  *
+ * The result, layer over view, is what umoci makes of the same layers, entry by entry
+ * (tests/it/unpack_umoci.py), but for these differences, all on purpose: device nodes are
+ * left out, as if they were removed from the result; names and hard links that leave the root
+ * are refused, not cut; attributes that are not an image's to set are left out (trusted.*,
+ * security.* but capability, user.overlay.*, system.* but POSIX ACLs); whiteouts of no name or
+ * of unknown kind are refused, those that aufs kept for itself are left out; at most 40
+ * symlinks are followed in a path, and 255 levels of directories made.
+ *
  * Usage, per layer, from an event loop:
  *
  *	layer_begin -> unpack_spawn -> write to in, close it; when sock is readable:
@@ -41,13 +49,18 @@
 #include "base/err.h"
 #include "wire/digest.h"
 
+struct unpack_msg;
+
 /* A running unpacker. {0} with unpack_spawn; contents freed by unpack_end. */
 struct unpack {
 	pid_t pid;
 	int pidfd; /* readable when the process has ended */
 	int in; /* non-blocking: compressed bytes go here; close it (fd_close) at the end */
-	int sock; /* readable: call unpack_read */
+	int sock; /* non-blocking; readable: call unpack_read */
 	struct digest want_digest, want_diff_id;
+	struct unpack_msg *partial; /* private: what has come of a message */
+	size_t have;		    /* private: bytes of it */
+	int passed;		    /* private: the fd that came with it */
 };
 
 struct unpack_options {
@@ -83,8 +96,8 @@ struct unpack_report {
 };
 
 /*
- * Takes one message; call it when sock is readable (else it blocks). Returns 0 with the event
- * in ret (UNPACK_NOTHING: there was nothing to tell), or -1 with what the unpacker said, or
+ * Takes what has come, at most one message; call it when sock is readable. Returns 0 with the
+ * event in ret (UNPACK_NOTHING: there was nothing to tell), or -1 with what the unpacker said, or
  * why it died: one line that names the entry of the tar. After -1 only unpack_end is useful.
  */
 int unpack_read(struct unpack *u, struct unpack_report *ret, struct err *err);

@@ -114,6 +114,14 @@ def handmade():
     yield "attributes", [
         [f("a", xattrs={"user.a": "1", "user.b": "\u00e9"}),
          d("d", xattrs={"user.d": "x"})], [d("d", xattrs={"user.e": "y"}), f("d/f")]]
+    acl = b"\2\0\0\0" + b"".join(bytes([t, 0, p, 0]) + i for t, p, i in (
+        (1, 6, b"\xff" * 4), (2, 4, b"\x39\5\0\0"), (4, 4, b"\xff" * 4), (16, 4, b"\xff" * 4),
+        (32, 0, b"\xff" * 4)))
+    acl = acl.decode("utf-8", "surrogateescape")
+    yield "access control lists", [
+        [f("a", mode=0o640, xattrs={"system.posix_acl_access": acl}),
+         d("d", mode=0o750, xattrs={"system.posix_acl_default": acl}), f("d/x"), d("d/y")],
+        [f("d/z"), f("d/new/w"), d("d/v"), h("l", "a")]]
     yield "times", [[f("neg", mtime="-1.25"), f("zero", mtime="0"), f("ns", mtime=old),
                      s("l", "x", mtime=old), d("d", mtime="-5"), f("far", mtime="4000000000.5")]]
     yield "device replaces", [[f("a"), d("d"), f("d/x")],
