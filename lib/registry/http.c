@@ -303,7 +303,7 @@ ssize_t http_to_pipe(struct http_response *r, int pipe, uint64_t max, int64_t st
 
 static bool keep_alive(const struct http_response *r)
 {
-	return r->body.done && r->body.framing != HTTP1_TO_END &&
+	return r->body.done && r->body.framing != HTTP1_TO_END && !r->head.http10 &&
 	       !http1_head_has(&r->head, "Connection", "close") &&
 	       /* a server that sends what nobody asked for is out of step */
 	       r->conn->at == r->conn->in.len;

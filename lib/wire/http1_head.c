@@ -140,7 +140,8 @@ static int status_line(struct http1_head *h, char *line, struct err *err)
 	h->status = (unsigned)(code[0] - '0') * 100 + (unsigned)(code[1] - '0') * 10 +
 		    (unsigned)(code[2] - '0');
 	h->reason = code[3] ? code + 4 : "";
-	return version(line, err);
+	h->http10 = str_eq(line, "HTTP/1.0");
+	return h->http10 ? 0 : version(line, err);
 }
 
 static int parse(struct http1_head *h, const void *data, size_t n,

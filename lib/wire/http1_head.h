@@ -23,6 +23,7 @@ struct http1_head {
 	const char *target; /* request: origin form, begins with '/' */
 	unsigned status;    /* response: 100 to 599 */
 	const char *reason; /* response: may be "" */
+	bool http10;	    /* response: HTTP/1.0; the connection ends with it */
 	struct http1_field fields[HTTP1_HEAD_MAX_FIELDS];
 	unsigned nfields;
 	char *text; /* private: what all of these point into */
@@ -37,7 +38,8 @@ size_t http1_head_length(const void *data, size_t n, size_t *seen);
 
 /*
  * Parses a head of exactly n bytes. Owns its memory: http1_head_done. 0 or -1
- * (ERR_INVALID; ERR_UNIMPLEMENTED for another version than HTTP/1.1).
+ * (ERR_INVALID; ERR_UNIMPLEMENTED for another version than HTTP/1.1, in
+ * responses also 1.0: proxies answer so).
  */
 int http1_head_request(struct http1_head *h, const void *data, size_t n, struct err *err);
 int http1_head_response(struct http1_head *h, const void *data, size_t n,

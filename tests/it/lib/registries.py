@@ -343,8 +343,8 @@ class Proxy(Server):
             def do_CONNECT(self):
                 if self.allowed():
                     there = socket.create_connection(to)
-                    self.send_response(200)
-                    self.end_headers()
+                    # as old proxies say it
+                    self.wfile.write(b"HTTP/1.0 200 Connection established\r\n\r\n")
                     self.relay(there)
 
             def do_GET(self):

@@ -61,6 +61,7 @@ TEST(lengths)
 				  "1\r\na\r\n0\r\nTrailer: x\r\nB: y\r\n\r\nnext", piece),
 			  "a");
 	}
+	CHECK_STR(content("HTTP/1.0 200 OK\r\n\r\n", "old", 3), "old");
 	CHECK_STR(content(OK "Content-Length: 0\r\n\r\n", "x", 1), "");
 	CHECK_STR(content(OK "Content-Length: 2\r\nContent-Length: 2\r\n\r\n", "ab", 2),
 		  "ab");
