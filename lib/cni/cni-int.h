@@ -295,10 +295,10 @@ int rules_add_ports(const struct rules_owner *o, const struct ip_net *pod,
 
 /*
  * Removes an owner's rules, and those of the same owner of another kind (NULL: none); with the
- * last rule of all owners the tables go. ret_ports (may be NULL) tells how many rules for
- * ports are left.
+ * last rule of all owners the tables go. *ret_last_port (may be NULL) tells whether rules have
+ * gone and none of any owner's for ports is left.
  */
-int rules_del(const struct rules_owner *o, const char *and_kind, size_t *ret_ports,
+int rules_del(const struct rules_owner *o, const char *and_kind, bool *ret_last_port,
 	      struct err *err);
 
 /* Removes the rules of a kind and network that belong to none of the n owners. */

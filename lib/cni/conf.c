@@ -183,10 +183,25 @@ static const char *const candidates[] = {"10.244.0.0/16",    "10.88.0.0/16",
 					 "10.132.0.0/16",    "172.30.0.0/16",
 					 "192.168.244.0/24", NULL};
 
-/* Which candidates this host's routes leave free; our own bridge's are not in the way. */
-static void mark_used(const struct buf *replies, uint32_t bridge, bool *used, int *own)
+/* The candidate that our bridge has its address from, or NULL. */
+static const char *subnet_in_use(int rt, uint32_t bridge)
 {
-	struct nl_view v = {replies->data, replies->len};
+	struct ip_net have[8], net;
+	struct err ignored;
+	int n = link_addrs(rt, bridge, have, ARRAY_LEN(have), &ignored);
+
+	for (int k = 0; k < n; k++)
+		for (int i = 0; candidates[i]; i++)
+			if (ip_net_parse(candidates[i], &net) == 0 &&
+			    net.prefix == have[k].prefix && ip_in(&net, &have[k].ip))
+				return candidates[i];
+	return NULL;
+}
+
+/* Marks the candidates that one of the routes in a reply overlaps. */
+static void mark_used(const struct buf *reply, bool *used)
+{
+	struct nl_view v = {reply->data, reply->len};
 	struct ip_net dst, net;
 	struct nl_msg m;
 	uint32_t index;
@@ -194,40 +209,43 @@ static void mark_used(const struct buf *replies, uint32_t bridge, bool *used, in
 	while (nl_next(&v, &m)) {
 		if (!rtnl_route_parse(&m, &dst, &index) || !dst.prefix)
 			continue;
-		for (int i = 0; candidates[i]; i++) {
-			if (ip_net_parse(candidates[i], &net) < 0 ||
-			    !ip_overlap(&net, &dst))
-				continue;
-			if (bridge && index == bridge && ip_in(&net, &dst.ip))
-				*own = i;
-			else
+		for (int i = 0; candidates[i]; i++)
+			if (ip_net_parse(candidates[i], &net) == 0 &&
+			    ip_overlap(&net, &dst))
 				used[i] = true;
-		}
 	}
 }
 
+/* Routes are only looked at for the first pod: a router may have a million of them. */
 static int choose_subnet(const char **ret, struct err *err)
 {
 	FD_AUTO rt = netlink_open(NETLINK_ROUTE, err);
 	bool used[ARRAY_LEN(candidates)] = {false};
-	BUF_AUTO req = {0}, replies = {0};
+	BUF_AUTO req = {0}, reply = {0};
 	struct rtnl_link bridge = {0};
-	int own = -1, i = 0;
+	const char *own = NULL;
+	int i = 0;
 
 	if (rt < 0 || link_get(rt, builtin_bridge, &bridge, err) < 0)
 		return -1;
+	if (bridge.index)
+		own = subnet_in_use(rt, bridge.index);
+	if (own) {
+		*ret = own;
+		return 0;
+	}
 	rtnl_routes_dump(&req, false);
-	if (netlink_call(rt, req.data, req.len, &replies, err) < 0)
+	if (netlink_call(rt, req.data, req.len, &reply, err) < 0)
 		return err_wrap(err, "list routes");
-	mark_used(&replies, bridge.index, used, &own);
-	while (own < 0 && candidates[i] && used[i])
+	mark_used(&reply, used);
+	while (candidates[i] && used[i])
 		i++;
-	*ret = candidates[own < 0 ? i : own];
-	if (!*ret)
+	if (!candidates[i])
 		return err_set(
 			err, ERR_EXHAUSTED,
 			"built-in network: all subnets that it may take are routed "
 			"by this host: configure one");
+	*ret = candidates[i];
 	return 0;
 }
 

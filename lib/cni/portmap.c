@@ -192,12 +192,12 @@ static int del(const struct cni_plugin_args *p, const struct res *prev, struct e
 					  p->call->ifname};
 	const struct ip_net *pod = pod_address(prev, false);
 	struct err ignored;
-	size_t left = 0;
+	bool last = false;
 
-	if (rules_del(&owner, NULL, &left, err) < 0)
+	if (rules_del(&owner, NULL, &last, err) < 0)
 		return -1;
 	/* without ports there may be no table, whose rule guards what this opens */
-	if (pod && !left)
+	if (pod && last)
 		set_localnet(&pod->ip, false, &ignored);
 	return 0;
 }

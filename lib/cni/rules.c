@@ -578,7 +578,7 @@ static int sweep(struct sweep *s, struct err *err)
 	return 0;
 }
 
-int rules_del(const struct rules_owner *o, const char *and_kind, size_t *ret_ports,
+int rules_del(const struct rules_owner *o, const char *and_kind, bool *ret_last_port,
 	      struct err *err)
 {
 	char tag[NFT_COMMENT + 1], other[NFT_COMMENT + 1];
@@ -593,8 +593,8 @@ int rules_del(const struct rules_owner *o, const char *and_kind, size_t *ret_por
 	}
 	if (sweep(&s, err) < 0)
 		return -1;
-	if (ret_ports)
-		*ret_ports = s.left_ports;
+	if (ret_last_port)
+		*ret_last_port = s.gone && !s.left_ports;
 	return 0;
 }
 

@@ -246,6 +246,11 @@ def plugin(bed, name, command, conf, id_="a", path=None, **env):
     return done.returncode, json.loads(done.stdout) if done.stdout.strip() else None
 
 
+def route_localnet():
+    with open("/proc/sys/net/ipv4/conf/br1/route_localnet") as f:
+        return f.read().strip()
+
+
 def test_our_plugins(bed):
     """bridge, host-local, portmap and loopback by the exec protocol, in every version."""
     path = bed.netns("a")
@@ -263,6 +268,7 @@ def test_our_plugins(bed):
             "portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}, **extra)
         status, same = plugin(bed, "portmap", "ADD", ports, path=path)
         equal([status, same], [0, result], "portmap passes the result on")
+        equal(route_localnet(), "1")
         with listen("a", 80) as server:
             equal(tcp("outside", UPLINK, 8080, server), OUTSIDE, version)
         for name, conf in (("bridge", dict(main, prevResult=result, **extra)),
@@ -273,6 +279,8 @@ def test_our_plugins(bed):
             equal(plugin(bed, "bridge", "DEL", dict(main, **extra), path=path), (0, None))
         equal(plugin(bed, "bridge", "CHECK", dict(main, prevResult=result, **extra),
                      path=path)[0], 1, "CHECK after DEL")
+            # the bridge stays, what was opened for the port does not
+            equal(route_localnet(), "0")
         equal(leases(), [])
     equal(sh("nft", "list", "ruleset"), "", "rules")
     status, result = plugin(bed, "loopback", "ADD", {
