@@ -279,8 +279,8 @@ def test_our_plugins(bed):
             equal(plugin(bed, "bridge", "DEL", dict(main, **extra), path=path), (0, None))
         equal(plugin(bed, "bridge", "CHECK", dict(main, prevResult=result, **extra),
                      path=path)[0], 1, "CHECK after DEL")
-            # the bridge stays, what was opened for the port does not
-            equal(route_localnet(), "0")
+        # the bridge stays, what was opened for the port does not
+        equal(route_localnet(), "0")
         equal(leases(), [])
     equal(sh("nft", "list", "ruleset"), "", "rules")
     status, result = plugin(bed, "loopback", "ADD", {
