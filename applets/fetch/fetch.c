@@ -208,6 +208,28 @@ static int watch_lanes(struct err *err)
 	return 0;
 }
 
+/* The image that the caller has already, if the reference still means it. True: answered. */
+static bool still_the_same(struct fetcher *f, const struct chan_msg *m)
+{
+	yyjson_val *have = json_arr(m->json, "have"), *v;
+	JSON_MUT_AUTO d = json_new();
+	char digest[REF_DIGEST];
+	struct err ignored;
+
+	if (!yyjson_arr_size(have))
+		return false;
+	registry_digest(f->registry, f->ref.digest[0] ? f->ref.digest : f->ref.tag,
+			digest);
+	json_each (v, have) {
+		if (!digest[0] || !yyjson_equals_str(v, digest))
+			continue;
+		json_add_str(d, yyjson_mut_doc_get_root(d), "same", digest);
+		return chan_write(PARENT, CHAN_REPLY, m->serial, d, NULL, 0, NULL, 0,
+				  &ignored) == 0;
+	}
+	return false;
+}
+
 static int serve(struct fetcher *f, struct chan_msg *m, struct err *err)
 {
 	struct resolve_source source = {get_manifest, get_config, f};
@@ -218,6 +240,8 @@ static int serve(struct fetcher *f, struct chan_msg *m, struct err *err)
 	f->registry = registry_open(&f->options, err);
 	if (!f->registry || fetch_confine(err) < 0)
 		return -1;
+	if (still_the_same(f, m))
+		return 0;
 	if (resolve_image(&source, &f->ref, &f->platform, &f->arena, &r, err) < 0)
 		return -1;
 	if (reply(m->serial, &r, err) < 0)

@@ -4,8 +4,9 @@
  * all parsers of what comes from there.
  *
  * fd 3 is a chan. The request {"image", "platform", "registry_dir", "stall_ms",
- * "auth": {...}} carries one fd, a SOCK_SEQPACKET socket for jobs. The reply is
- * {"docs": [{"len", "type"}...]} with the documents, one behind the other, as
+ * "auth": {...}, "have": [digests]} carries one fd, a SOCK_SEQPACKET socket for jobs. The reply is
+ * {"same": digest} if the reference still means one of "have": that was all.
+ * Or it is {"docs": [{"len", "type"}...]} with the documents, one behind the other, as
  * its blob (pull/resolve.h has the order). From then on each message on the
  * jobs socket is a struct fetch_job with a pipe's write end; several processes
  * serve them in parallel and answer with struct fetch_event.

@@ -31,23 +31,11 @@ static void on_layers(void *arg, struct pull_job *j)
 		c->show = show_new(j, c->loop);
 }
 
-static void print_result(const struct pull_job *j)
-{
-	const struct resolved *docs = pull_resolved(j);
-	char digest[DIGEST_TEXT];
-	BUF_AUTO name = {0};
-
-	ref_add_name(&name, pull_ref(j));
-	digest_format(digest, &docs->docs[0].digest);
-	fprintf(stderr, "%s@%s\n", buf_str(&name), digest);
-}
-
 static void print_id(const struct pull_job *j)
 {
-	const struct resolved *docs = pull_resolved(j);
 	char id[DIGEST_TEXT];
 
-	digest_format(id, &docs->docs[docs->n - 1].digest);
+	digest_format(id, pull_id(j));
 	puts(id);
 }
 
@@ -65,7 +53,7 @@ static void on_end(void *arg, struct pull_job *j, const struct err *err)
 		r = bundle_make(j, c->bundle, c->err);
 	}
 	if (r == 0 && !c->o->quiet)
-		print_result(j);
+		fprintf(stderr, "%s\n", pull_digest_name(j));
 	if (r == 0)
 		print_id(j);
 	loop_stop(c->loop, r);

@@ -14,6 +14,7 @@
 #include "os/fd.h"
 #include "os/proc.h"
 #include "os/sock.h"
+#include "pull/known.h"
 #include "rpc/chan.h"
 #include "unpack/unpack.h"
 
@@ -59,6 +60,9 @@ struct pull_job {
 	struct arena arena;
 	struct image_platform platform;
 	struct resolved docs;
+	struct known known;
+	struct digest id;
+	char *digest_name; /* "name@digest" */
 
 	pid_t fetcher; /* 0: none */
 	int fetcher_pidfd;
@@ -294,6 +298,17 @@ static void on_unpack(struct loop_fd *src, unsigned events)
 	advance(j);
 }
 
+static void set_result(struct pull_job *j, const struct digest *id, const char *digest)
+{
+	BUF_AUTO name = {0};
+
+	j->id = *id;
+	ref_add_name(&name, &j->ref);
+	buf_add_fmt(&name, "@%s", digest);
+	free(j->digest_name);
+	j->digest_name = buf_detach(&name);
+}
+
 static int put_image(struct pull_job *j, struct err *err)
 {
 	const struct resolve_doc *config = &j->docs.docs[j->docs.n - 1];
@@ -301,7 +316,6 @@ static int put_image(struct pull_job *j, struct err *err)
 	struct digest *chain = xcalloc(j->n, sizeof(*chain));
 	char top[DIGEST_TEXT];
 	BUF_AUTO tag = {0};
-	BUF_AUTO digest = {0};
 	struct image_new n = {.manifest = manifest->data,
 			      .manifest_len = manifest->len,
 			      .config = config->data,
@@ -319,9 +333,8 @@ static int put_image(struct pull_job *j, struct err *err)
 		n.size += j->layers[i].desc->size;
 	}
 	digest_format(top, &j->docs.docs[0].digest);
-	ref_add_name(&digest, &j->ref);
-	buf_add_fmt(&digest, "@%s", top);
-	n.digest = buf_str(&digest);
+	set_result(j, &config->digest, top);
+	n.digest = j->digest_name;
 	/* pulled by digest: nobody has said that the tag means this image */
 	if (!j->ref.digest[0]) {
 		ref_add(&tag, &j->ref);
@@ -466,6 +479,52 @@ static int sent_config(void *arg, const struct image_desc *d, struct buf *out,
 	return sent_next(arg, out, NULL, err);
 }
 
+/* --- what is in the store already ---------------------------------------------------------- */
+
+struct have {
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *list;
+};
+
+static void add_have(void *arg, const struct image *im, const char *digest)
+{
+	struct have *h = arg;
+
+	(void)im;
+	yyjson_mut_arr_add_strcpy(h->doc, h->list, digest);
+}
+
+struct search {
+	const char *digest;
+	const struct image *found;
+};
+
+static void search_known(void *arg, const struct image *im, const char *digest)
+{
+	struct search *s = arg;
+
+	if (str_eq(digest, s->digest))
+		s->found = im;
+}
+
+/* The registry says that the reference still means an image that we have. */
+static int on_same(struct pull_job *j, const char *digest, struct err *err)
+{
+	struct search s = {.digest = digest};
+	BUF_AUTO tag = {0};
+
+	known_each(&j->known, &j->ref, &j->platform, search_known, &s);
+	if (!s.found || (j->ref.digest[0] && !str_eq(digest, j->ref.digest)))
+		return err_set(err, ERR_INTERNAL, "malformed answer of the fetcher");
+	set_result(j, &s.found->id, digest);
+	ref_add(&tag, &j->ref);
+	if (!j->ref.digest[0] &&
+	    image_tag(j->store, &s.found->id, buf_str(&tag), err) < 0)
+		return -1;
+	finish(j);
+	return 0;
+}
+
 static int make_layers(struct pull_job *j, struct err *err)
 {
 	const struct image_manifest *m = &j->docs.manifest;
@@ -516,6 +575,8 @@ static void on_chan(void *arg, struct chan *c, struct chan_msg *m)
 	(void)c;
 	if (m->type == CHAN_ERROR)
 		chan_msg_error(m, &err);
+	else if (m->type == CHAN_REPLY && json_str(m->json, "same"))
+		on_same(j, json_str(m->json, "same"), &err);
 	else if (m->type == CHAN_REPLY)
 		on_docs(j, m, &err);
 	if (err.code)
@@ -526,7 +587,7 @@ static void on_chan_end(void *arg, struct chan *c, const struct err *why)
 {
 	struct pull_job *j = arg;
 	struct err err;
-	bool needed = j->n == 0;
+	bool needed = j->n == 0 && !j->ended;
 
 	(void)c;
 	(void)why;
@@ -548,7 +609,11 @@ static void send_request(struct pull_job *j, int jobs)
 	const struct registry_auth *a = j->req->auth;
 	JSON_MUT_AUTO d = json_new();
 	yyjson_mut_val *root = yyjson_mut_doc_get_root(d);
+	struct have have = {.doc = d, .list = json_add_arr(d, root, "have")};
 
+	/* a pin is written with the image */
+	if (!j->req->pinned)
+		known_each(&j->known, &j->ref, &j->platform, add_have, &have);
 	json_add_str(d, root, "op", "fetch");
 	json_add_str(d, root, "image", j->req->image);
 	json_add_str(d, root, "platform", j->req->platform);
@@ -619,7 +684,7 @@ struct pull_job *pull_start(struct loop *l, struct store *s, const struct pull_r
 	if (ref_parse(r->image, &j->ref, err) < 0 ||
 	    (r->platform &&
 	     image_platform_parse(r->platform, &j->arena, &j->platform, err) < 0) ||
-	    start_fetcher(j, err) < 0) {
+	    known_load(&j->known, s, err) < 0 || start_fetcher(j, err) < 0) {
 		pull_free(j);
 		return NULL;
 	}
@@ -649,7 +714,9 @@ void pull_free(struct pull_job *j)
 		unpack_end(&j->layers[i].unpack);
 		layer_end(j->store, &j->layers[i].hold);
 	}
+	known_done(&j->known);
 	arena_done(&j->arena);
+	free(j->digest_name);
 	free(j);
 }
 
@@ -664,6 +731,16 @@ struct pull_layer_view pull_layer(const struct pull_job *j, size_t i)
 
 	return (struct pull_layer_view){l->desc->digest, l->state, l->done,
 					l->desc->size};
+}
+
+const struct digest *pull_id(const struct pull_job *j)
+{
+	return &j->id;
+}
+
+const char *pull_digest_name(const struct pull_job *j)
+{
+	return j->digest_name;
 }
 
 const struct resolved *pull_resolved(const struct pull_job *j)

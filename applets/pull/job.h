@@ -62,7 +62,11 @@ void pull_free(struct pull_job *j);
 size_t pull_layers(const struct pull_job *j);
 struct pull_layer_view pull_layer(const struct pull_job *j, size_t i);
 
-/* Of a job whose documents are there. */
+/* Of a job that has ended well: the image's id, and what the reference means ("name@digest"). */
+const struct digest *pull_id(const struct pull_job *j);
+const char *pull_digest_name(const struct pull_job *j);
+
+/* Of a job whose documents are there; none are if the image was in the store already. */
 const struct resolved *pull_resolved(const struct pull_job *j);
 const struct ref *pull_ref(const struct pull_job *j);
 

@@ -77,10 +77,9 @@ static void add_image(yyjson_mut_doc *d, const struct image *im)
 
 static void reply_image(struct worker *w)
 {
-	const struct resolved *docs = pull_resolved(w->job);
 	JSON_MUT_AUTO d = json_new();
 	struct err err;
-	struct image *im = image_load(w->store, &docs->docs[docs->n - 1].digest, &err);
+	struct image *im = image_load(w->store, pull_id(w->job), &err);
 
 	if (!im) {
 		send_error(w, &err);

@@ -132,6 +132,7 @@ struct fetch {
 	const char *kind; /* "manifests" or "blobs" */
 	const char *name; /* tag or digest */
 	bool manifest;	  /* send the Accept list */
+	bool head;	  /* only ask, with HEAD */
 	uint64_t from;	  /* first byte that is wanted */
 };
 

@@ -188,6 +188,33 @@ int registry_manifest(struct registry *r, const char *name, struct buf *body,
 	return -1;
 }
 
+void registry_digest(struct registry *r, const char *name, char ret[REF_DIGEST])
+{
+	struct fetch f = {
+		.kind = "manifests", .name = name, .manifest = true, .head = true};
+	bool by_digest = ref_is_digest(name);
+	struct http_response resp;
+	const char *said;
+	struct err ignored;
+	int64_t wait;
+
+	ret[0] = 0;
+	for (size_t i = 0; i < r->n_hosts && !ret[0]; i++) {
+		if (!serves(&r->hosts[i], by_digest))
+			continue;
+		if (fetch_once(r, &r->hosts[i], &f, &resp, &wait, &ignored) < 0) {
+			/* the getting will wait for it once more: that is enough */
+			if (ignored.code == ERR_TIMEOUT || ignored.sys == ETIMEDOUT)
+				return;
+			continue;
+		}
+		said = http1_head_get(&resp.head, "Docker-Content-Digest");
+		if (said && ref_is_digest(said))
+			str_copy(ret, REF_DIGEST, said);
+		http_done(&r->pool, &resp);
+	}
+}
+
 static int blob_from(struct registry *r, size_t host, const char *digest, uint64_t size,
 		     struct buf *body, struct err *err)
 {

@@ -56,6 +56,12 @@ void registry_free(struct registry *r);
 int registry_manifest(struct registry *r, const char *ref_or_digest, struct buf *body,
 		      char **ret_type, struct err *err);
 
+/*
+ * Asks which digest a tag or digest stands for, without getting it: servers
+ * count and limit the getting. The digest goes to ret, "" if no host says it.
+ */
+void registry_digest(struct registry *r, const char *ref_or_digest, char ret[REF_DIGEST]);
+
 /* Gets a small blob of `size` bytes and verifies it: an image's config. */
 int registry_blob(struct registry *r, const char *digest, uint64_t size, struct buf *body,
 		  struct err *err);

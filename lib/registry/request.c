@@ -192,7 +192,7 @@ static int walk(struct registry *r, struct host *h, const struct fetch *f, struc
 {
 	for (unsigned n = 0; n < MAX_REQUESTS; n++) {
 		BUF_AUTO headers = {0};
-		struct http_request req = {.method = "GET",
+		struct http_request req = {.method = f->head ? "HEAD" : "GET",
 					   .url = &w->url,
 					   .tls = h->tls,
 					   .connect_timeout = h->connect_timeout,

@@ -195,6 +195,48 @@ def test_second_pull_downloads_nothing(bed):
     equal(contents(root), before, "the store")
 
 
+def test_what_is_there_is_only_asked_for(bed):
+    """Registries count what is got: an image that is whole in the store costs one HEAD."""
+    with registries.Proxy(5032, ("127.0.0.1", 5000)) as proxy:
+        top = bed.hosts("registry.example", 'server = "http://registry.example"\n')
+        ref, root = "registry.example/rich", bed.root()
+
+        def again(**more):
+            proxy.requests.clear()
+            env = {"HTTP_PROXY": "http://127.0.0.1:5032"}
+            image = with_env(env, lambda: pull(root, ref, registry_dir=top, **more))
+            return image, [r[0] for r in proxy.requests]
+
+        first, asked = again()
+        assert "HEAD" not in asked and len(asked) == 6, asked
+        image, asked = again()
+        equal((image, asked), (first, ["HEAD"]))
+        # another tag of the same image
+        layout = oci.Layout()
+        layout.add(oci.index([bed.image.manifest(layout, ARCH)]), "second")
+        layout.push(PLAIN, "rich")
+        ref += ":second"
+        image, asked = again()
+        equal(asked, ["HEAD"])
+        equal(sorted(image["repo_tags"]), [ref[:-7] + ":latest", ref])
+        # a layer is missing: it is repaired
+        layers = os.path.join(root, "layers")
+        shutil.rmtree(os.path.join(layers, sorted(os.listdir(layers))[0]))
+        image, asked = again()
+        equal(len(os.listdir(layers)), 3)
+        assert "GET" in asked
+        # by digest
+        ref = image["repo_digests"][0]
+        image, asked = again()
+        equal((image["id"], asked), (first["id"], ["HEAD"]))
+        # for another platform it is another question
+        try:
+            again(platform="linux/s390x" if ARCH != "s390x" else "linux/amd64")
+            raise AssertionError("an image for another platform")
+        except puller.Failed as e:
+            equal(e.code, puller.NOT_FOUND)
+
+
 def test_tag_moves(bed):
     root = bed.root()
     old = push(PLAIN, "moving", oci.Image([oci.Layer().file("v", "1")], {}))

@@ -352,12 +352,15 @@ class Proxy(Server):
                     return
                 there = socket.create_connection(to)
                 url = urllib.parse.urlparse(self.path)
-                head = "GET %s HTTP/1.1\r\n" % (url.path + ("?" + url.query if url.query else ""))
+                head = self.command + " " + url.path + ("?" + url.query if url.query else "")
+                head += " HTTP/1.1\r\n"
                 for key, value in self.headers.items():
                     if not key.lower().startswith("proxy-"):
                         head += "%s: %s\r\n" % (key, value)
                 there.sendall((head + "Connection: close\r\n\r\n").encode())
                 self.relay(there)
+
+            do_HEAD = do_GET
 
             def log_message(self, *_):
                 pass
