@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "os/fd.h"
+#include "os/tty.h"
 #include "rpc/stream.h"
 #include "shim/launch.h"
 
@@ -364,10 +364,9 @@ static void on_stdin_close(void *arg)
 static void on_resize(void *arg, uint16_t width, uint16_t height)
 {
 	struct session *x = arg;
-	struct winsize ws = {.ws_row = height, .ws_col = width};
 
 	if (x->console >= 0)
-		ioctl(x->console, TIOCSWINSZ, &ws);
+		tty_set_size(x->console, height, width);
 }
 
 /* The client has gone: its process is told so as a terminal's would be. */

@@ -155,32 +155,30 @@ void exec_cancel(struct cri_service *s, struct grpc_call *call);
 yyjson_doc *ctr_spec_load(struct cri_service *s, const struct ctr *c);
 
 /* Handlers: one per RPC that works. They end the call or leave it pending. */
-/* clang-format off: it takes the list for declarations */
-#define CRI_HANDLERS(X) \
-	X(Version) \
-	X(Status) \
-	X(RuntimeConfig) \
-	X(RunPodSandbox) \
-	X(StopPodSandbox) \
-	X(RemovePodSandbox) \
-	X(PodSandboxStatus) \
-	X(ListPodSandbox) \
-	X(CreateContainer) \
-	X(StartContainer) \
-	X(StopContainer) \
-	X(RemoveContainer) \
-	X(ContainerStatus) \
-	X(ListContainers) \
-	X(ExecSync) \
-	X(Exec) \
+#define CRI_HANDLERS(X)       \
+	X(Version)            \
+	X(Status)             \
+	X(RuntimeConfig)      \
+	X(RunPodSandbox)      \
+	X(StopPodSandbox)     \
+	X(RemovePodSandbox)   \
+	X(PodSandboxStatus)   \
+	X(ListPodSandbox)     \
+	X(CreateContainer)    \
+	X(StartContainer)     \
+	X(StopContainer)      \
+	X(RemoveContainer)    \
+	X(ContainerStatus)    \
+	X(ListContainers)     \
+	X(ExecSync)           \
+	X(Exec)               \
 	X(ReopenContainerLog) \
-	X(PullImage) \
-	X(ListImages) \
-	X(ImageStatus) \
-	X(RemoveImage) \
-	X(ImageFsInfo) \
+	X(PullImage)          \
+	X(ListImages)         \
+	X(ImageStatus)        \
+	X(RemoveImage)        \
+	X(ImageFsInfo)        \
 	X(UpdateRuntimeConfig)
-/* clang-format on */
 #define X(name) void do_##name(struct rpc *r);
 CRI_HANDLERS(X)
 #undef X
