@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -15,6 +14,7 @@
 #include "os/fd.h"
 #include "os/proc.h"
 #include "os/sock.h"
+#include "os/tty.h"
 
 int wait_master(int sock, struct err *err)
 {
@@ -63,10 +63,10 @@ static void pump(struct way *w, short in, short out)
 
 static void copy_size(int master)
 {
-	struct winsize ws;
+	unsigned short rows, cols;
 
-	if (ioctl(0, TIOCGWINSZ, &ws) == 0)
-		ioctl(master, TIOCSWINSZ, &ws);
+	if (tty_get_size(0, &rows, &cols) == 0)
+		tty_set_size(master, rows, cols);
 }
 
 /* Everything that was signalled; true when the child has ended. */

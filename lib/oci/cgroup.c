@@ -234,7 +234,23 @@ static void io(struct settings *s, const struct oci_resources *r, bool v1)
 	}
 }
 
-static void collect(struct settings *s, const struct oci_resources *r, bool v1)
+static void hugepages(struct settings *s, const struct oci_resources *r, bool v1)
+{
+	for (size_t i = 0; i < r->nhugepages; i++) {
+		const struct oci_hugepage *h = &r->hugepages[i];
+		char *file = arena_fmt(&s->arena, "hugetlb.%s.%s", h->size,
+				       v1 ? "limit_in_bytes" : "max");
+		char *rsvd = arena_fmt(&s->arena, "hugetlb.%s.rsvd.%s", h->size,
+				       v1 ? "limit_in_bytes" : "max");
+
+		put(s, false, "hugetlb", file, "%llu", (unsigned long long)h->limit);
+		put(s, true, "hugetlb", rsvd, "%llu", (unsigned long long)h->limit);
+	}
+}
+
+/* huge_v1: a controller that version 1 does not mount is left to the unified tree. */
+static void collect(struct settings *s, const struct oci_resources *r, bool v1,
+		    bool huge_v1)
 {
 	if (r->has_pids)
 		put_limit(s, "pids", "pids.max", r->pids < 0 ? -1 : r->pids, "max");
@@ -251,16 +267,7 @@ static void collect(struct settings *s, const struct oci_resources *r, bool v1)
 		put(s, false, "cpuset", "cpuset.cpus", "%s", r->cpus);
 	if (!str_empty(r->mems))
 		put(s, false, "cpuset", "cpuset.mems", "%s", r->mems);
-	for (size_t i = 0; i < r->nhugepages; i++) {
-		const struct oci_hugepage *h = &r->hugepages[i];
-		char *file = arena_fmt(&s->arena, "hugetlb.%s.%s", h->size,
-				       v1 ? "limit_in_bytes" : "max");
-		char *rsvd = arena_fmt(&s->arena, "hugetlb.%s.rsvd.%s", h->size,
-				       v1 ? "limit_in_bytes" : "max");
-
-		put(s, false, "hugetlb", file, "%llu", (unsigned long long)h->limit);
-		put(s, true, "hugetlb", rsvd, "%llu", (unsigned long long)h->limit);
-	}
+	hugepages(s, r, huge_v1);
 	for (size_t i = 0; !v1 && i < r->nunified; i++)
 		put(s, false,
 		    arena_strndup(&s->arena, r->unified[i].key,
@@ -272,7 +279,7 @@ void oci_cgroup_print(const struct oci_spec *spec, bool v1, struct buf *out)
 {
 	struct settings *s = xcalloc(1, sizeof(*s));
 
-	collect(s, &spec->res, v1);
+	collect(s, &spec->res, v1, v1);
 	for (size_t i = 0; i < s->n; i++)
 		buf_add_fmt(out, "cgroup %s %s\n", s->list[i].file, s->list[i].value);
 	for (size_t i = 0; i < spec->res.nrules; i++) {
@@ -393,7 +400,7 @@ static int apply(const struct cgroups *g, const char *path, const struct oci_res
 	struct settings *s = xcalloc(1, sizeof(*s));
 	int rc = 0;
 
-	collect(s, r, cgroups_mode(g) != CGROUPS_V2);
+	collect(s, r, cgroups_mode(g) != CGROUPS_V2, !cgroups_is_v2(g, "hugetlb"));
 	for (size_t i = 0; rc == 0 && i < s->n; i++) {
 		rc = apply_one(g, path, &s->list[i], err);
 		if (rc < 0 && (err->sys == EINVAL || err->sys == EBUSY))

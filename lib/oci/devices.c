@@ -1,18 +1,13 @@
 /* devices: device nodes, links, the console, masks, read-only paths, sysctls, cgroup mounts. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <limits.h>
 #include <linux/mount.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "base/str.h"
@@ -22,13 +17,7 @@
 #include "os/mount.h"
 #include "os/path.h"
 #include "os/sock.h"
-
-#ifndef TIOCGPTPEER
-#define TIOCGPTPEER _IO('T', 0x41)
-#endif
-#ifndef DEVPTS_SUPER_MAGIC
-#define DEVPTS_SUPER_MAGIC 0x1cd1
-#endif
+#include "os/tty.h"
 
 /* Directory of path, made if it is missing, and the last name. An O_PATH fd or -1. */
 static int open_parent(struct oci_root *r, const char *path, const char **ret_name,
@@ -121,30 +110,16 @@ int oci_op_link(struct oci_root *r, const struct oci_op *op, struct err *err)
 
 int oci_make_terminal(int devpts, const struct oci_process *p, int sock, struct err *err)
 {
-	FD_AUTO master =
-		openat(devpts, "ptmx", O_RDWR | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
+	FD_AUTO master = -1;
 	FD_AUTO slave = -1;
-	struct statfs fs;
 	char name[32];
-	int zero = 0;
 	unsigned n;
 
-	if (master < 0)
-		return err_sys(err, errno, "open ptmx of the container's devpts");
-	/* R6: not what an image put in its place */
-	if (fstatfs(master, &fs) < 0 || fs.f_type != DEVPTS_SUPER_MAGIC)
-		return err_set(err, ERR_INVALID, "/dev/pts is not a devpts");
-	if (ioctl(master, TIOCSPTLCK, &zero) < 0 ||
-	    syscall(SYS_ioctl, master, TIOCGPTN, &n) < 0)
-		return err_sys(err, errno, "unlock the terminal");
-	slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (slave < 0)
-		return err_sys(err, errno, "open the terminal");
-	if (p->rows || p->cols) {
-		struct winsize ws = {.ws_row = p->rows, .ws_col = p->cols};
-
-		ioctl(master, TIOCSWINSZ, &ws);
-	}
+	/* R6: of the container's own devpts, not what an image put in its place */
+	if (tty_open(devpts, &master, &slave, &n, err) < 0)
+		return err_wrap(err, "terminal");
+	if (p->rows || p->cols)
+		tty_set_size(master, p->rows, p->cols);
 	snprintf(name, sizeof(name), "/dev/pts/%u", n);
 	if (sock_send_fds(sock, name, strlen(name), &master, 1) < 0)
 		return err_sys(err, errno, "send the terminal to the console socket");

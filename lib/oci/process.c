@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -24,6 +23,7 @@
 #include "os/fd.h"
 #include "os/mount.h"
 #include "os/path.h"
+#include "os/tty.h"
 
 struct filter {
 	unsigned short len;
@@ -127,7 +127,7 @@ static int place_stdio(const struct oci_enter *e, struct err *err)
 		if (high[i] > 2)
 			close(high[i]);
 	}
-	if (e->console >= 0 && ioctl(0, TIOCSCTTY, 0) < 0)
+	if (e->console >= 0 && tty_control(0) < 0)
 		return err_sys(err, errno, "set the controlling terminal");
 	own_stdio(e->process->uid);
 	return 0;

@@ -249,6 +249,13 @@ bool cgroups_has(const struct cgroups *g, const char *controller)
 	return find(g, controller) != NULL;
 }
 
+bool cgroups_is_v2(const struct cgroups *g, const char *controller)
+{
+	const struct tree *t = find(g, controller);
+
+	return t && t->v2;
+}
+
 /* The path below a hierarchy's root: "." for the root itself. NULL: not a path of ours. */
 static const char *relative(const char *path, struct err *err)
 {

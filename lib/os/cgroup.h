@@ -32,6 +32,9 @@ enum cgroups_mode cgroups_mode(const struct cgroups *g);
 /* True if a hierarchy has this controller ("memory", "cpu", ...). */
 bool cgroups_has(const struct cgroups *g, const char *controller);
 
+/* True if it is the unified tree that has it: on a hybrid host that depends. */
+bool cgroups_is_v2(const struct cgroups *g, const char *controller);
+
 /*
  * The hierarchies, 0 to count - 1: the name of their mount point's directory ("memory",
  * "cpu,cpuacct", "unified"), the options that mount them anew (version 1; "memory",
