@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "os/fd.h"
+#include "os/file.h"
 #include "os/mount.h"
 
 #ifndef F_GET_SEALS
@@ -91,8 +92,12 @@ static int open_copy(struct err *err)
 
 int self_open_protected(struct err *err)
 {
-	int fd = open_clone();
+	int fd;
 
+	/* our own mount is out of every namespace by now, and cannot be cloned again */
+	if (is_protected())
+		return file_open(AT_FDCWD, exe, O_RDONLY, 0, err);
+	fd = open_clone();
 	return fd >= 0 ? fd : open_copy(err);
 }
 
