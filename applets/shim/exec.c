@@ -15,7 +15,13 @@
 #include "rpc/stream.h"
 #include "shim/launch.h"
 
-enum { CHUNK = 16384, MAX_ARGS = 4096, HUP_SECONDS = 5 };
+enum {
+	CHUNK = 16384,
+	MAX_ARGS = 4096,
+	HUP_SECONDS = 5,
+	DRAIN_MS = 500,
+	PIPE_MAX = 1 << 20
+};
 
 /* argv of a request's cmd, in memory of its own: one free. NULL if it is not one. */
 static char **make_argv(yyjson_val *cmd, struct err *err)
@@ -91,19 +97,18 @@ static void sync_free(struct sync *x)
 	free(x);
 }
 
-/* Reads one chunk. What is beyond the limit is read and thrown away. */
-static bool sync_read(struct sync_output *o)
+/*
+ * Reads one chunk; what is beyond the limit is thrown away. The count, 0 at the
+ * end, -1 if there is nothing now.
+ */
+static ssize_t sync_read(struct sync_output *o)
 {
 	char data[CHUNK];
 	ssize_t n = read(o->src.fd, data, sizeof(data));
 
-	if (n > 0) {
-		size_t room = SHIM_EXEC_MAX - o->data.len;
-
-		buf_add(&o->data, data, MIN((size_t)n, room));
-		return true;
-	}
-	return false;
+	if (n > 0)
+		buf_add(&o->data, data, MIN((size_t)n, SHIM_EXEC_MAX - o->data.len));
+	return n < 0 && errno != EAGAIN && errno != EINTR ? 0 : n;
 }
 
 static void sync_answer(struct sync *x)
@@ -112,10 +117,14 @@ static void sync_answer(struct sync *x)
 	yyjson_mut_val *root = yyjson_mut_doc_get_root(d);
 	struct err err;
 
-	/* what was written is in the pipes; who still holds them is not waited for */
+	/*
+	 * What was written is in the pipes; who still holds them is not waited for, nor
+	 * read for ever.
+	 */
 	for (unsigned i = 0; i < 2; i++)
-		while (x->out[i].src.fd >= 0 && sync_read(&x->out[i]))
-			;
+		for (unsigned n = 0; n < PIPE_MAX / CHUNK && x->out[i].src.fd >= 0; n++)
+			if (sync_read(&x->out[i]) <= 0)
+				break;
 	if (x->timed_out) {
 		err_set(&err, ERR_TIMEOUT, "command timed out after %lld s",
 			(long long)x->timeout);
@@ -144,7 +153,7 @@ static void on_sync_output(struct loop_fd *src, unsigned events)
 	struct sync_output *o = container_of(src, struct sync_output, src);
 
 	(void)events;
-	if (sync_read(o) || errno == EAGAIN)
+	if (sync_read(o) != 0)
 		return;
 	loop_fd_del(src);
 	fd_close(&src->fd);
@@ -400,9 +409,15 @@ static const struct stream_ops session_ops = {.on_stdin = on_stdin,
 static void on_session_drain(struct loop_timer *t)
 {
 	struct session *x = container_of(t, struct session, drain);
+	bool slow = false;
 
 	for (unsigned i = 0; i < 2; i++)
-		close_out(&x->out[i]);
+		if (x->out[i].src.fd >= 0 && !x->out[i].src.loop && !x->ended)
+			slow = true; /* the client is, not the process */
+		else
+			close_out(&x->out[i]);
+	if (slow)
+		loop_timer_set(x->shim->loop, t, time_mono() + DRAIN_MS * NS_PER_MS);
 	session_check(x);
 }
 
@@ -412,9 +427,8 @@ static void session_exit(struct child *c, int status)
 
 	x->status = status;
 	x->exited = true;
-	on_writable(x);
 	/* a child of the process may hold its output open for ever */
-	loop_timer_set(x->shim->loop, &x->drain, time_mono() + 500 * NS_PER_MS);
+	loop_timer_set(x->shim->loop, &x->drain, time_mono() + DRAIN_MS * NS_PER_MS);
 	session_check(x);
 }
 
