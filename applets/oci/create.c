@@ -414,16 +414,30 @@ int cmd_start(const struct oci_cli *cli, int argc, char **argv, struct err *err)
 
 /* --- run ---------------------------------------------------------------------------------- */
 
+/* Starts what was created. If it died meanwhile, it is taken away, and its reason is told. */
+static int go(struct create *c, const struct oci_started *st, struct err *err)
+{
+	struct err ignored;
+
+	if (release_init(&c->ctr, err) == 0)
+		return 0;
+	explain(c, err);
+	err_wrap(err, "%s run failed", c->cli->name);
+	proc_kill(st->pidfd, SIGKILL);
+	ctr_destroy(c->cli, &c->ctr, c->cgroups, &ignored);
+	return -1;
+}
+
 /* The foreground part: the exit status. */
 static int attend(struct create *c, const struct oci_started *st, int master,
 		  struct err *err)
 {
 	int status;
 
-	if (c->detach)
-		return release_init(&c->ctr, err);
-	if (release_init(&c->ctr, err) < 0)
+	if (go(c, st, err) < 0)
 		return -1;
+	if (c->detach)
+		return 0;
 	/* an exec that fails now has said so on the container's stderr */
 	status = wait_child(st->pid, st->pidfd, master, err);
 	if (!c->keep && ctr_destroy(c->cli, &c->ctr, c->cgroups, err) < 0)

@@ -346,6 +346,20 @@ def test_resources(bed):
                 os.rmdir("/sys/fs/cgroup/%s/cribox-it" % top)
 
 
+def test_memory_too_small(bed):
+    """An init that dies before its program runs says why, and nothing is left behind."""
+    if not os.path.isdir("/sys/fs/cgroup/memory"):
+        raise Skip("no cgroup version 1")
+    c = bed.config("true")
+    c["linux"]["resources"]["memory"] = {"limit": 64 << 10}
+    done = bed.run(c)
+    equal(done.returncode, 1)
+    holds(done.stderr, "container init was OOM-killed (memory limit too low?)")
+    equal(bed.leftovers(), [], "what is left behind")
+    c["linux"]["resources"]["memory"] = {"limit": 512 << 10}
+    equal(bed.run(c).returncode, 0, "status with 512 KiB")
+
+
 def test_clamped_rights(bed):
     """Without CAP_SYS_RESOURCE what cannot be raised is left as it is, and said."""
     c = bed.config("sh", "-c", "ulimit -Hn; grep CapBnd /proc/self/status")
