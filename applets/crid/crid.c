@@ -112,6 +112,23 @@ static int listen_all(struct crid *d, struct err *err)
 	return 0;
 }
 
+/* What containers and their limits are clamped to, once, instead of with each of them. */
+static void say_missing(const struct crid *d)
+{
+	BUF_AUTO names = {0};
+
+	for (unsigned i = 0; caps_name(i); i++)
+		if ((caps_all() & ~caps_bounding()) >> i & 1)
+			buf_add_fmt(&names, " %s", caps_name(i));
+	if (names.len)
+		log_warn(&d->log, "not permitted here, containers go without:%s",
+			 buf_str(&names));
+	if (!(caps_bounding() & caps_bit("CAP_SYS_RESOURCE")))
+		log_warn(&d->log,
+			 "no CAP_SYS_RESOURCE: negative oom_score_adj and raised "
+			 "rlimits are clamped to what is permitted");
+}
+
 static int serve(struct crid *d, struct err *err)
 {
 	static const int sigs[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
@@ -143,10 +160,7 @@ static int serve(struct crid *d, struct err *err)
 	d->grpc = grpc_server_new(d->loop, &ops, d->svc, err);
 	if (!d->grpc || listen_all(d, err) < 0)
 		return -1;
-	if (!(caps_bounding() & caps_bit("CAP_SYS_RESOURCE")))
-		log_info(&d->log,
-			 "no CAP_SYS_RESOURCE: negative oom_score_adj and raised "
-			 "rlimits are clamped to what is permitted");
+	say_missing(d);
 	log_info(&d->log, "ready: %u pods", cri_service_pods(d->svc));
 	sock_notify("READY=1");
 	return loop_run(d->loop, err);

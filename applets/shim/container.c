@@ -362,7 +362,6 @@ static void start_done(void *arg, struct work_result *res, const struct err *err
 	ct->pid = (pid_t)json_i64(yyjson_doc_get_root(doc), "pid", 0);
 	ct->pidfd = proc_pidfd(ct->pid, &e);
 	ct->state = CTR_RUNNING;
-	ct->shim->warned = true;
 	ct->started_at = time_real();
 	ct->child = (struct child){.pid = ct->pid, .on_exit = on_ctr_exit};
 	changed(ct);

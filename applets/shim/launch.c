@@ -456,14 +456,13 @@ static int prepare(struct launch *l, struct oci_start *how, struct err *err)
 	return make_cgroup(l, err);
 }
 
-/* What was clamped or left out is the same for every container: it is said once. */
+/* What was clamped or left out is the same for every container: crid says it, once. */
 static void say_warnings(struct shim *s, struct buf *warnings)
 {
 	const char *text = buf_str(warnings);
 
 	for (const char *nl; (nl = strchr(text, '\n')); text = nl + 1)
-		log_line(&s->log, s->warned ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "%.*s",
-			 (int)(nl - text), text);
+		log_debug(&s->log, "%.*s", (int)(nl - text), text);
 }
 
 /* The terminal's master, which the runtime has put into the socket. */

@@ -81,7 +81,6 @@ struct shim {
 		stops; /* pod.stop and pod.remove requests that wait: struct pod_stop */
 	struct early early[SHIM_EARLY];
 	unsigned nearly;
-	bool warned; /* a container has started: its warnings were said */
 	struct loop_later later;
 };
 
