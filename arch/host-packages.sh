@@ -27,10 +27,13 @@ case "${1:-} ${2:-}" in
 "test ")
 	list="$run gcc libc6-dev clang-format-14 clang-14 clang-tidy-14 libclang-rt-14-dev
 		shellcheck cppcheck qemu-user-static busybox-static nftables kmod openssl
-		python3-grpcio python3-grpc-tools python3-protobuf python3-websocket python3-yaml
+		protobuf-compiler python3-grpcio python3-protobuf python3-websocket python3-yaml
 		runc crun containerd util-linux procps strace"
 	;;
-"bench ") list="$run runc crun containerd python3-grpcio python3-protobuf strace busybox-static" ;;
+"bench ")
+	list="$run gcc libc6-dev protobuf-compiler python3-grpcio python3-protobuf busybox-static
+		runc crun containerd containernetworking-plugins util-linux nftables strace"
+	;;
 *)
 	echo "usage: host-packages.sh build ARCH | run | test | bench" >&2
 	exit 2
