@@ -60,8 +60,8 @@ def pause_image():
 
 
 class Bed(crid.Bed):
-    def __init__(self, runtime="runc", images=True):
-        super().__init__(images)
+    def __init__(self, runtime="runc", images=True, registry=None):
+        super().__init__(images, registry=registry)
         if not os.path.exists("/usr/bin/containerd"):
             raise Skip("no containerd")
         self.runtime = runtime

@@ -130,7 +130,7 @@ class Registry:
 class Bed:
     """Registry, images, daemon. Use it as a context."""
 
-    def __init__(self, images=True, flags=()):
+    def __init__(self, images=True, flags=(), registry=None):
         self.base = tempfile.mkdtemp(prefix="crit-", dir="/var/tmp")
         self.tag = os.path.basename(self.base)
         self.root, self.state = self.base + "/root", "/run/cribox"
@@ -140,7 +140,8 @@ class Bed:
         for d in (self.registry_dir, self.logs, self.base + "/cni"):
             os.makedirs(d)
         self.flags = list(flags)
-        self.daemon = self.client = self.registry = None
+        self.daemon = self.client = None
+        self.registry, self.shares = registry, registry is not None
         self.ids = set()
         self.configs = {}
         self.count = 0
@@ -149,7 +150,8 @@ class Bed:
     def __enter__(self):
         try:
             self.cgroups_before = cgroup_dirs()
-            self.registry = Registry(self.base)
+            if not self.shares:
+                self.registry = Registry(self.base)
             if self.images:
                 push_images()
             self.start()
@@ -165,9 +167,10 @@ class Bed:
         except (grpc.RpcError, AssertionError) as e:
             print("# clean-up: %s" % (e.details() if isinstance(e, grpc.RpcError) else e))
         self.stop(signal.SIGTERM)
-        if self.registry:
-            self.registry.stop()
-        kill_all()
+        if not self.shares:
+            if self.registry:
+                self.registry.stop()
+            kill_all()
         self._remove_cgroups()
         keep = os.environ.get("KEEP")
         if not keep:
