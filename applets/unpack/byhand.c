@@ -92,7 +92,17 @@ static int start(struct hands *h, size_t i, const char *file, struct err *err)
 	return unpack_spawn(&l->u, l->dir, &o, err);
 }
 
-/* Writes as much of the file as the pipe takes. */
+/* What feed waits for. */
+static struct pollfd next_io(const struct hand *l)
+{
+	if (l->input < 0)
+		return (struct pollfd){.fd = -1};
+	if (l->chunk_at == l->chunk.len)
+		return (struct pollfd){.fd = l->input, .events = POLLIN};
+	return (struct pollfd){.fd = l->u.in, .events = POLLOUT};
+}
+
+/* Reads from the file, or writes as much to the pipe as it takes. */
 static int feed(struct hand *l, struct err *err)
 {
 	ssize_t n;
@@ -108,6 +118,7 @@ static int feed(struct hand *l, struct err *err)
 			return 0;
 		}
 		l->chunk.len = (size_t)n;
+		return 0;
 	}
 	n = write(l->u.in, l->chunk.data + l->chunk_at, l->chunk.len - l->chunk_at);
 	if (n < 0 && errno == EPIPE) { /* its last words say why */
@@ -159,16 +170,16 @@ static int turn(struct hands *h, size_t first, size_t last, struct err *err)
 
 	for (size_t i = first; i <= last; i++) {
 		p[n++] = (struct pollfd){h->v[i].done ? -1 : h->v[i].u.sock, POLLIN, 0};
-		p[n++] = (struct pollfd){h->v[i].input < 0 ? -1 : h->v[i].u.in, POLLOUT,
-					 0};
+		p[n++] = next_io(&h->v[i]);
 	}
 	if (poll(p, n, -1) < 0)
 		return err_sys(err, errno, "poll");
 	for (size_t i = first; i <= last; i++) {
-		if (p[2 * (i - first) + 1].revents && feed(&h->v[i], err) < 0)
-			return -1;
 		if (p[2 * (i - first)].revents && listen_to(h, i, err) < 0)
 			return err_wrap(err, "layer %zu", i);
+		if (p[2 * (i - first) + 1].revents && h->v[i].input >= 0 &&
+		    feed(&h->v[i], err) < 0)
+			return -1;
 		if (i && !h->v[i].resolved && h->v[i - 1].done) {
 			FD_AUTO below = view(h, i, err);
 

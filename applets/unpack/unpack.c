@@ -27,7 +27,8 @@ enum {
 	IN = 1 << 18,  /* bytes per read */
 	OUT = 1 << 18, /* bytes inflated, hashed and written at a time */
 	ENTRIES_MAX = 4000000,
-	MEMORY_MAX = 1 << 30 /* address space: a zstd window is up to 128 MiB */
+	MEMORY_MAX = 1 << 30, /* address space: a zstd window is up to 128 MiB */
+	CPU_MAX = 3600 /* seconds: a layer made to keep us busy ends with SIGXCPU */
 };
 
 struct unpacker {
@@ -106,7 +107,10 @@ static int confine(struct unpacker *u, struct err *err)
 	static const struct {
 		int what;
 		rlim_t max;
-	} limits[] = {{RLIMIT_CORE, 0}, {RLIMIT_AS, MEMORY_MAX}, {RLIMIT_NPROC, 0}};
+	} limits[] = {{RLIMIT_CORE, 0},
+		      {RLIMIT_AS, MEMORY_MAX},
+		      {RLIMIT_NPROC, 0},
+		      {RLIMIT_CPU, CPU_MAX}};
 	const uint64_t keep = UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE |
 			      UINT64_C(1) << CAP_FOWNER | UINT64_C(1) << CAP_FSETID |
 			      UINT64_C(1) << CAP_SETFCAP;

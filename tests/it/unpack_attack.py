@@ -332,10 +332,27 @@ def test_what_the_unpacker_may_do(bed):
     equal(bed.outside(), bed.before, "what is outside")
 
 
+def test_an_unpacker_that_dies_is_reported(bed):
+    fifo = bed.base + "/in/fifo2"
+    os.mkfifo(fifo)
+    shutil.rmtree(bed.base + "/out", ignore_errors=True)
+    p = subprocess.Popen([CRIBOX, "unpack", bed.base + "/out", fifo], stderr=subprocess.PIPE)
+    with open(fifo, "wb") as feed:
+        feed.write(tar([d("a")])[:512])
+        feed.flush()
+        pid = until(lambda: child_of(p.pid), 5, "the unpacker")
+        until(lambda: os.path.isdir(bed.base + "/out/0/fs/a"), 5, "the first entry")
+        os.kill(pid, 11)
+        text = p.communicate(timeout=10)[1].decode()
+    equal(p.returncode, 1, "status")
+    holds(text, "layer 0: the unpacker was killed by signal 11")
+
+
 TESTS = [breakout(name) for name in BREAKOUTS] + [
     test_devices_are_not_made, test_reserved_attributes_are_left_out,
     test_capabilities_of_files_are_kept, test_bad_archives, test_long_and_deep_names, test_bomb,
-    test_memory_is_bounded, test_full_disk, test_what_the_unpacker_may_do]
+    test_memory_is_bounded, test_full_disk, test_what_the_unpacker_may_do,
+    test_an_unpacker_that_dies_is_reported]
 
 if __name__ == "__main__":
     the_bed = Bed()
