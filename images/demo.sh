@@ -27,7 +27,8 @@ if [ -z "${CRIBOX_DEMO:-}" ]; then
 	[ "$(id -u)" = 0 ] || die "needs root: it makes namespaces, mounts and control groups"
 	[ -x "$cribox" ] || die "$cribox is not there: run 'make'"
 	[ -x "build/$arch/demo" ] || die "build/$arch/demo is not there: run 'make demo'"
-	CRIBOX_DEMO=yes exec unshare --net --mount --pid --ipc --uts --fork --kill-child \
+	[ -r /proc/self/mountinfo ] || die "/proc is not mounted"
+	CRIBOX_DEMO=yes exec /usr/bin/python3 images/enter.py unshare --net --mount --pid --ipc --uts --fork --kill-child \
 		--mount-proc --propagation private "$0" "$@"
 fi
 unset CRIBOX_DEMO

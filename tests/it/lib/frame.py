@@ -49,7 +49,9 @@ def isolate():
         os.environ["CRIBOX_TEST_ISOLATED"] = "yes"
         flags = ["--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
         flags += ["--mount-proc", "--propagation", "private"]
-        os.execvp("unshare", ["unshare"] + flags + ["/usr/bin/python3", "-u"] + sys.argv)
+        enter = os.path.join(REPO, "images", "enter.py")  # for a chroot
+        command = ["/usr/bin/python3", enter, "unshare"] + flags
+        os.execv(command[0], command + ["/usr/bin/python3", "-u"] + sys.argv)
     del os.environ["CRIBOX_TEST_ISOLATED"]
     isolated = os.getpid() == 1
     os.chdir(REPO)
