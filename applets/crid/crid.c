@@ -17,11 +17,14 @@
 
 #include "applet.h"
 #include "base/str.h"
+#include "base/time.h"
 #include "cni/cni.h"
 #include "os/caps.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/sock.h"
+
+enum { STOP_SECONDS = 5 };
 
 static int network_ready(void *arg, struct err *err)
 {
@@ -49,6 +52,12 @@ static void on_idle(void *arg)
 	loop_stop(d->loop, 0);
 }
 
+/* Calls that have not ended by now are retried by the client, against the next crid. */
+static void on_patience(struct loop_timer *t)
+{
+	loop_stop(container_of(t, struct crid, patience)->loop, 0);
+}
+
 static void on_signal(void *arg, const struct signalfd_siginfo *si)
 {
 	struct crid *d = arg;
@@ -66,6 +75,9 @@ static void on_signal(void *arg, const struct signalfd_siginfo *si)
 		d->stopping = true;
 		log_info(&d->log, "stopping; pods go on");
 		sock_notify("STOPPING=1");
+		d->patience.fn = on_patience;
+		loop_timer_set(d->loop, &d->patience,
+			       time_mono() + STOP_SECONDS * NS_PER_SEC);
 		grpc_server_shutdown(d->grpc, on_idle, d);
 		break;
 	default:

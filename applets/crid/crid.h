@@ -45,6 +45,7 @@ struct crid {
 	struct streams *streams;
 	int lock; /* of the root directory */
 	bool stopping;
+	struct loop_timer patience; /* with calls under way, when it stops */
 };
 
 /* children.c: struct cri_host's processes */
