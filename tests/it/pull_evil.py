@@ -309,6 +309,20 @@ def test_statuses(bed):
         assert "\x1b" not in said and len(bed.evil.requests) <= 4, (said, bed.evil.requests)
 
 
+def test_a_registry_that_says_the_password(bed):
+    for words in ("your password is s3cret-word", "Basic " + CODED, "x" * 100 + CODED):
+        bed.fresh()
+        body = json.dumps({"errors": [{"code": words, "message": words}]}).encode()
+
+        def hook(h, name):
+            if "Authorization" not in h.headers:
+                return challenge(h, 'Basic realm="x"', body)
+            return h.answer(403, body)
+
+        on_manifest(bed.evil, hook)
+        bed.fails(DENIED, "403", auth=SECRET)
+
+
 def test_transient_errors_pass(bed):
     for status in (429, 500, 502, 503, 504, 408):
         bed.fresh()

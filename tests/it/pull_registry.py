@@ -478,6 +478,24 @@ def test_proxy(bed):
             assert "secret-q" not in said
 
 
+def test_ipv6(bed):
+    if not os.path.exists("/proc/net/if_inet6"):
+        raise frame.Skip("this kernel has no IPv6")
+    with open(os.path.join(bed.base, "six.yml"), "w") as f:
+        f.write("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
+                "storage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: '[::1]:5040'}\n"
+                % bed.registry.dir)  # fmt: skip
+    registry = subprocess.Popen(["docker-registry", "serve", f.name], stderr=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL)  # fmt: skip
+    try:
+        until(lambda: subprocess.run(["bash", "-c", "</dev/tcp/::1/5040"],
+                                     stderr=subprocess.DEVNULL).returncode == 0, 20, "::1")
+        image = pull(bed.root(), "[::1]:5040/rich")
+        equal(image["repo_tags"], ["[::1]:5040/rich:latest"])
+    finally:
+        puller.kill(registry)
+
+
 def test_bad_hosts_toml(bed):
     for text, words in (
         ("x = oops\n", "hosts.toml: line 1: x: expected a value"),
