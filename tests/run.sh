@@ -19,7 +19,7 @@ run() # PROGRAM: by its own interpreter; fuzz targets get their corpus
 	limit=$(sed -n 's/^# timeout: \([0-9][0-9]*\)$/\1/p;60q' "$1" 2>/dev/null | head -n 1)
 	set -- "${limit:-300}" "$1"
 	case $2 in
-	*.sh) timeout -k 10 "$1" sh "$2" ;;
+	*.sh) timeout -k 10 "$1" bash "$2" ;;
 	*.py) timeout -k 10 "$1" /usr/bin/python3 "$2" ;;
 	*/fuzz/*)
 		corpus=tests/fuzz/corpus/${2##*/}

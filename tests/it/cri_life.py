@@ -89,7 +89,8 @@ def test_no_false_oom(b):
 
 
 def test_stop_by_term(b):
-    ctr = b.sleeper(host_pod(b))
+    ctr = b.start_ctr(host_pod(b), "trap 'exit 0' TERM; echo ready; sleep 1000 & wait")
+    ready(b, ctr)
     start = time.monotonic()
     b.client.StopContainer(container_id=ctr, timeout=20)
     equal(time.monotonic() - start < 5, True, "the stop is quick")

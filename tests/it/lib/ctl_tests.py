@@ -307,7 +307,7 @@ def test_logs(b):
     ctl = Ctl(b)
     ctl("pull", BOX)
     _, ctr = ctl.run()
-    until(lambda: "out" in ctl("logs", ctr), 5, "the first line")
+    until(lambda: "out" in ctl("logs", ctr) and ctl.stderr, 5, "the first lines")
     equal(ctl("logs", ctr[:8]), "out\n")
     equal(ctl.stderr, "err\n", "stderr")
     equal(re.fullmatch(r"\d{4}-\d\d-\d\dT[0-9:]+\.\d{9}Z out\n", ctl("logs", "-t", "-s", "stdout",
