@@ -198,7 +198,11 @@ def test_kill_while_pulling(b):
         image = b.client.ImageStatus(image={"image": name}).image
         if image.id:  # it was complete, then it must be usable
             b.client.RemoveImage(image={"image": image.id})
-    until(lambda: not workers("pull", "fetch", "unpack"), 5, "no pull worker is left")
+    try:
+        until(lambda: not workers("pull", "fetch", "unpack"), 15, "")
+    except AssertionError:
+        left = [crid.processes().get(p) for p in workers("pull", "fetch", "unpack")]
+        equal(left, [], "pull workers that are left")
     b.pull(name)
     pod = b.pod(namespaces={"network": NS_NODE})
     equal(b.finish(pod, "ls /data | wc -l", image=name)[1], "4\n", "files of the image")

@@ -53,8 +53,8 @@ def system(b):
 
 
 def settled(b):
-    """What there is when the workers of the last pull have ended."""
-    names = ("pull", "fetch", "unpack")
+    """What there is when the processes of the last pull and pod have ended."""
+    names = ("shim", "pull", "fetch", "unpack")
 
     def busy():
         crid.reap()
