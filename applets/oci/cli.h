@@ -21,7 +21,7 @@ struct oci_cli {
 	bool debug;
 };
 
-/* A command. run gets its own arguments, argv[0] is the command's name. Exit status or -1. */
+/* A command. run gets its arguments, argv[0] is its name. Exit status or -1. */
 struct oci_cmd {
 	const char *name;
 	const char *synopsis, *purpose, *flags; /* flags: for --help */
@@ -45,8 +45,8 @@ int cmd_features(const struct oci_cli *cli, int argc, char **argv, struct err *e
 int cmd_plan(const struct oci_cli *cli, int argc, char **argv, struct err *err);
 
 /*
- * The next flag as getopt_long_only returns it (runc's callers write -flag, too), or -1 at
- * the first argument that is none, with optind there. -2 with err for an unknown one.
+ * The next flag as getopt_long_only returns it (runc's callers write -flag, too), or -1
+ * at the first argument that is none, with optind there. -2 with err for an unknown one.
  */
 int cli_flag(int argc, char **argv, const char *shorts, const struct option *longs,
 	     struct err *err);
@@ -55,7 +55,7 @@ const char *cli_id(int argc, char **argv, struct err *err);
 /* A warning on stderr. */
 void cli_warn(const struct buf *lines);
 
-/* --- state.c ------------------------------------------------------------------------------ */
+/* --- state.c ------------------------------------------------------------------------ */
 
 enum ctr_status { CTR_CREATING, CTR_CREATED, CTR_RUNNING, CTR_PAUSED, CTR_STOPPED };
 extern const char *const ctr_status_names[];
@@ -90,17 +90,17 @@ bool ctr_alive(const struct ctr *c);
 /* A pidfd of its init, verified by its start time. ERR_STATE: "container not running". */
 int ctr_pidfd(const struct ctr *c, struct err *err);
 
-/* --- kill.c ------------------------------------------------------------------------------- */
+/* --- kill.c ------------------------------------------------------------------------- */
 
 /* Ends what is left of a container and removes it. */
 int ctr_destroy(const struct oci_cli *cli, struct ctr *c, const struct cgroups *g,
 		struct err *err);
 
-/* --- wait.c ------------------------------------------------------------------------------- */
+/* --- wait.c ------------------------------------------------------------------------- */
 
 /*
- * Waits for a child of ours, passing signals on to it. With a terminal (master >= 0) it is
- * connected to ours. The exit status (128 + signal), or -1.
+ * Waits for a child of ours, passing signals on to it. With a terminal (master >= 0) it
+ * is connected to ours. The exit status (128 + signal), or -1.
  */
 int wait_child(pid_t pid, int pidfd, int master, struct err *err);
 /* A socket pair, over which a terminal's master comes. */

@@ -25,7 +25,7 @@ struct create {
 	const struct oci_cli *cli;
 	const char *id, *bundle, *console_socket, *pid_file;
 	int preserve;
-	bool run, detach, keep;
+	bool run, detach, keep, no_keyring;
 	struct cgroups *cgroups;
 	struct ctr ctr;
 	struct buf warnings;
@@ -38,6 +38,7 @@ enum {
 	FLAG_PRESERVE,
 	FLAG_KEEP,
 	FLAG_IGNORED,
+	FLAG_KEYRING,
 	FLAG_PIDFD
 };
 
@@ -50,7 +51,7 @@ static int parse(struct create *c, int argc, char **argv, struct err *err)
 		{"pid-file", 1, NULL, FLAG_PID_FILE},
 		{"preserve-fds", 1, NULL, FLAG_PRESERVE},
 		{"no-pivot", 0, NULL, FLAG_IGNORED},
-		{"no-new-keyring", 0, NULL, FLAG_IGNORED},
+		{"no-new-keyring", 0, NULL, FLAG_KEYRING},
 		{"no-subreaper", 0, NULL, FLAG_IGNORED},
 		{"detach", 0, NULL, 'd'},
 		{"keep", 0, NULL, FLAG_KEEP},
@@ -80,6 +81,9 @@ static int parse(struct create *c, int argc, char **argv, struct err *err)
 					       optarg);
 			c->preserve = (int)n;
 			break;
+		case FLAG_KEYRING:
+			c->no_keyring = true;
+			break;
 		case FLAG_KEEP:
 			c->keep = true;
 			break;
@@ -96,7 +100,7 @@ static int parse(struct create *c, int argc, char **argv, struct err *err)
 	return c->id ? 0 : -1;
 }
 
-/* --- bundle ------------------------------------------------------------------------------- */
+/* --- bundle ------------------------------------------------------------------------- */
 
 static int read_bundle(struct create *c, struct buf *text, struct err *err)
 {
@@ -152,7 +156,7 @@ static int check_terminal(const struct create *c, struct err *err)
 	return 0;
 }
 
-/* --- cgroup ------------------------------------------------------------------------------- */
+/* --- cgroup ------------------------------------------------------------------------- */
 
 static int count_pid(void *arg, pid_t pid)
 {
@@ -195,9 +199,9 @@ static int make_cgroup(struct create *c, struct err *err)
 	return 0;
 }
 
-/* --- create ------------------------------------------------------------------------------- */
+/* --- create ------------------------------------------------------------------------- */
 
-/* The fifo through which start says go. Opened for both ways: no end of file before that. */
+/* The fifo through which start says go. Opened both ways: it has no end before that. */
 static int make_fifo(struct create *c, struct err *err)
 {
 	if (mkfifoat(c->ctr.dir, "exec.fifo", 0600) < 0)
@@ -265,6 +269,7 @@ static int start(struct create *c, int terminal, int start_fd, struct oci_starte
 	how.cgroups = c->cgroups;
 	how.cgroup = c->ctr.cgroup;
 	how.preserve_fds = c->preserve;
+	how.no_new_keyring = c->no_keyring;
 	how.start_fd = start_fd;
 	if (oci_start(&how, ret, &c->warnings, err) < 0) {
 		explain(c, err);
@@ -360,7 +365,7 @@ int cmd_create(const struct oci_cli *cli, int argc, char **argv, struct err *err
 	return r;
 }
 
-/* --- start -------------------------------------------------------------------------------- */
+/* --- start -------------------------------------------------------------------------- */
 
 /* Says go. */
 static int release_init(const struct ctr *c, struct err *err)
@@ -412,9 +417,10 @@ int cmd_start(const struct oci_cli *cli, int argc, char **argv, struct err *err)
 	return r;
 }
 
-/* --- run ---------------------------------------------------------------------------------- */
+/* --- run ---------------------------------------------------------------------------- */
 
-/* Starts what was created. If it died meanwhile, it is taken away, and its reason is told. */
+/* Starts what was created. If it died meanwhile, it is taken away, and its reason is
+ * told. */
 static int go(struct create *c, const struct oci_started *st, struct err *err)
 {
 	struct err ignored;

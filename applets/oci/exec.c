@@ -148,7 +148,7 @@ static int parse(struct exec *x, int argc, char **argv, struct err *err)
 	return 0;
 }
 
-/* "uid[:gid]"; names are runc's refusal, and crun's favour: looked up in the container. */
+/* "uid[:gid]"; names, which runc refuses and crun takes, are looked up inside. */
 static int set_user(struct exec *x, const struct ctr *c, struct oci_process *p,
 		    struct err *err)
 {

@@ -42,7 +42,7 @@ static int set_format(const char *text, bool *ret_json, struct err *err)
 	return 0;
 }
 
-/* --- state -------------------------------------------------------------------------------- */
+/* --- state -------------------------------------------------------------------------- */
 
 static void owner_name(uid_t uid, char *dst, size_t size)
 {
@@ -110,7 +110,7 @@ int cmd_state(const struct oci_cli *cli, int argc, char **argv, struct err *err)
 	return print(&out, err);
 }
 
-/* --- list --------------------------------------------------------------------------------- */
+/* --- list --------------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
 {
@@ -212,7 +212,7 @@ int cmd_list(const struct oci_cli *cli, int argc, char **argv, struct err *err)
 	return print(&out, err);
 }
 
-/* --- ps ----------------------------------------------------------------------------------- */
+/* --- ps ----------------------------------------------------------------------------- */
 
 struct ps {
 	struct buf *out;
@@ -291,7 +291,7 @@ int cmd_ps(const struct oci_cli *cli, int argc, char **argv, struct err *err)
 	return print(&out, err);
 }
 
-/* --- spec, plan --------------------------------------------------------------------------- */
+/* --- spec, plan --------------------------------------------------------------------- */
 
 int cmd_spec(const struct oci_cli *cli, int argc, char **argv, struct err *err)
 {
@@ -366,7 +366,7 @@ int cmd_plan(const struct oci_cli *cli, int argc, char **argv, struct err *err)
 	return print(&out, err);
 }
 
-/* --- features ----------------------------------------------------------------------------- */
+/* --- features ----------------------------------------------------------------------- */
 
 static void add_list(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key,
 		     const char *words)

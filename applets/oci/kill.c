@@ -35,7 +35,8 @@ static const struct {
 	{"WINCH", SIGWINCH},   {"XCPU", SIGXCPU}, {"XFSZ", SIGXFSZ},
 };
 
-/* A number, or a name in any case with or without SIG; RTMIN+n and RTMAX-n as glibc counts. */
+/* A number, or a name in any case with or without SIG; RTMIN+n and RTMAX-n as glibc
+ * counts. */
 static int parse_signal(const char *text, int *ret, struct err *err)
 {
 	const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
@@ -120,7 +121,7 @@ int cmd_kill(const struct oci_cli *cli, int argc, char **argv, struct err *err)
 	return r;
 }
 
-/* --- delete ------------------------------------------------------------------------------- */
+/* --- delete ------------------------------------------------------------------------- */
 
 static void wait_end(const struct ctr *c)
 {
@@ -205,7 +206,7 @@ int cmd_delete(const struct oci_cli *cli, int argc, char **argv, struct err *err
 	return r;
 }
 
-/* --- pause, resume ------------------------------------------------------------------------ */
+/* --- pause, resume ------------------------------------------------------------------ */
 
 static int freeze(const struct oci_cli *cli, int argc, char **argv, bool on,
 		  struct err *err)

@@ -23,7 +23,8 @@ static const char bundle_flags[] =
 	"      --console-socket S unix socket that receives the terminal\n"
 	"      --pid-file FILE    where the pid goes\n"
 	"      --preserve-fds N   fds 3 to N+2 stay open\n"
-	"      --no-pivot, --no-new-keyring  accepted\n";
+	"      --no-new-keyring   keep the caller's session keyring\n"
+	"      --no-pivot         accepted\n";
 
 static const struct oci_cmd commands[] = {
 	{"create", "[FLAGS] ID", "make a container; start runs its program", bundle_flags,
@@ -72,7 +73,8 @@ static const struct oci_cmd commands[] = {
 	 "      --console-socket S unix socket that receives the terminal\n"
 	 "      --pid-file FILE    where the pid goes\n"
 	 "      --preserve-fds N   fds 3 to N+2 stay open\n"
-	 "      --no-pivot, --no-new-keyring, --no-subreaper  accepted\n",
+	 "      --no-new-keyring   keep the caller's session keyring\n"
+	 "      --no-pivot, --no-subreaper  accepted\n",
 	 cmd_run, 0},
 	{"spec", "[-b DIR] [--rootless]", "write an example config.json",
 	 "  -b, --bundle DIR       where (.)\n"
@@ -130,7 +132,7 @@ void cli_warn(const struct buf *lines)
 		return;
 }
 
-/* --- errors ------------------------------------------------------------------------------- */
+/* --- errors ------------------------------------------------------------------------- */
 
 static void quote(struct buf *out, const char *s)
 {
@@ -189,7 +191,7 @@ static void report(const struct oci_cli *cli, const char *msg)
 		return;
 }
 
-/* --- dispatch ----------------------------------------------------------------------------- */
+/* --- dispatch ----------------------------------------------------------------------- */
 
 static const char *default_root(const char *name)
 {

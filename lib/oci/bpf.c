@@ -1,6 +1,6 @@
 /*
- * bpf: the device rules of version 2, a BPF_PROG_TYPE_CGROUP_DEVICE program: the context is
- * {u32 access << 16 | type, u32 major, u32 minor}; it returns 1 to allow.
+ * bpf: the device rules of version 2, a BPF_PROG_TYPE_CGROUP_DEVICE program: the context
+ * is {u32 access << 16 | type, u32 major, u32 minor}; it returns 1 to allow.
  */
 #include <errno.h>
 #include <linux/bpf.h>
@@ -57,8 +57,8 @@ static void add_return(struct buf *b, bool allow)
 }
 
 /*
- * A rule ends the program if it matches: an allowing one must grant all that is asked for,
- * a denying one any of it.
+ * A rule ends the program if it matches: an allowing one must grant all that is asked
+ * for, a denying one any of it.
  */
 static void add_rule(struct buf *b, const struct oci_device_rule *d)
 {

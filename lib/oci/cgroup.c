@@ -1,6 +1,6 @@
 /*
- * cgroup: linux.resources to cgroup files (config-linux.md, Control groups). What is to be
- * written is a list first: the same for a plan, for a test and for the host.
+ * cgroup: linux.resources to cgroup files (config-linux.md, Control groups). What is to
+ * be written is a list first: the same for a plan, for a test and for the host.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include "oci/oci-int.h"
 #include "os/fd.h"
 
-/* --- conversions -------------------------------------------------------------------------- */
+/* --- conversions -------------------------------------------------------------------- */
 
 /* log2 of a number >= 1: the binary digits of a logarithm come by squaring. */
 static double log_2(double x)
@@ -88,7 +88,7 @@ int oci_swap_max(int64_t limit, int64_t swap, int64_t *ret, struct err *err)
 	return 0;
 }
 
-/* --- the list ----------------------------------------------------------------------------- */
+/* --- the list ----------------------------------------------------------------------- */
 
 struct setting {
 	const char *controller, *file;
@@ -300,9 +300,10 @@ void oci_cgroup_print(const struct oci_spec *spec, bool v1, struct buf *out)
 	free(s);
 }
 
-/* --- devices ------------------------------------------------------------------------------ */
+/* --- devices ------------------------------------------------------------------------ */
 
-/* What every container may use (config-linux.md, Default Devices), after the spec's rules. */
+/* What every container may use (config-linux.md, Default Devices), after the spec's
+ * rules. */
 static const struct oci_device_rule always[] = {
 	{true, 'c', -1, -1, OCI_DEV_MKNOD}, {true, 'b', -1, -1, OCI_DEV_MKNOD},
 	{true, 'c', 1, 3, OCI_DEV_ALL},	    {true, 'c', 1, 5, OCI_DEV_ALL},
@@ -367,7 +368,7 @@ static int apply_devices(const struct cgroups *g, const char *path,
 	return rc < 0 ? err_wrap(err, "linux.resources.devices") : 0;
 }
 
-/* --- applying ----------------------------------------------------------------------------- */
+/* --- applying ----------------------------------------------------------------------- */
 
 static int apply_one(const struct cgroups *g, const char *path, const struct setting *s,
 		     struct err *err)

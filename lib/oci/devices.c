@@ -1,4 +1,5 @@
-/* devices: device nodes, links, the console, masks, read-only paths, sysctls, cgroup mounts. */
+/* devices: device nodes, links, the console, masks, read-only paths, sysctls, cgroup
+ * mounts. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -106,7 +107,7 @@ int oci_op_link(struct oci_root *r, const struct oci_op *op, struct err *err)
 	return 0;
 }
 
-/* --- terminal ----------------------------------------------------------------------------- */
+/* --- terminal ----------------------------------------------------------------------- */
 
 int oci_make_terminal(int devpts, const struct oci_process *p, int sock, struct err *err)
 {
@@ -145,7 +146,8 @@ int oci_op_console(struct oci_root *r, const struct oci_op *op, struct err *err)
 			 : mount_clone(r->console >= 0 ? r->console : r->how->console, "",
 				       false, err);
 	target = oci_make(r, op->path, false, 0620, err);
-	/* a terminal of another mount namespace cannot be cloned: then there is no console */
+	/* a terminal of another mount namespace cannot be cloned: then there is no
+	 * console */
 	if (fd < 0 && r->how->console >= 0)
 		return 0;
 	if (fd < 0 || target < 0 || mount_attach(fd, target, err) < 0)
@@ -153,7 +155,7 @@ int oci_op_console(struct oci_root *r, const struct oci_op *op, struct err *err)
 	return 0;
 }
 
-/* --- restrictions ------------------------------------------------------------------------- */
+/* --- restrictions ------------------------------------------------------------------- */
 
 int oci_op_readonly(struct oci_root *r, const struct oci_op *op, struct err *err)
 {
@@ -217,7 +219,7 @@ int oci_op_sysctl(struct oci_root *r, const struct oci_op *op, struct err *err)
 	FD_AUTO fd = -1;
 	size_t n = strlen(op->source);
 
-	/* "net.ipv4.x"; with slashes, dots are part of a name ("net/ipv4/conf/eth0.1/x") */
+	/* "net.ipv4.x"; beside slashes, dots are part of a name ("net/ipv4/conf/a.1/x") */
 	if (!strchr(op->path, '/'))
 		for (char *p = path; *p; p++)
 			if (*p == '.')
@@ -234,11 +236,11 @@ int oci_op_sysctl(struct oci_root *r, const struct oci_op *op, struct err *err)
 	return 0;
 }
 
-/* --- cgroup file systems ------------------------------------------------------------------ */
+/* --- cgroup file systems ------------------------------------------------------------ */
 
 /*
- * The same directory as seen in our own mount namespace: what was opened before it was made
- * cannot be cloned. Owned fd or -1.
+ * The same directory as seen in our own mount namespace: what was opened before it was
+ * made cannot be cloned. Owned fd or -1.
  */
 static int reopen_here(int dir, struct err *err)
 {
@@ -259,7 +261,8 @@ static int reopen_here(int dir, struct err *err)
 	return fd_take(&fd);
 }
 
-/* The container's own group of one hierarchy: its namespace's root, or a clone of the directory. */
+/* The container's own group of one hierarchy: its namespace's root, or a clone of the
+ * directory. */
 static int cgroup_fs(const struct oci_root *r, unsigned i, uint64_t attrs,
 		     struct err *err)
 {

@@ -1,4 +1,4 @@
-/* exec: one more process in a running container: setns, clone, and the way of process.c. */
+/* exec: one more process in a running container: setns, clone, then as process.c has it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>

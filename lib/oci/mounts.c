@@ -28,7 +28,7 @@
 #define MNT_DETACH 2
 #endif
 
-/* --- in the parent ------------------------------------------------------------------------ */
+/* --- in the parent ------------------------------------------------------------------ */
 
 /* A detached clone with the spec's attributes. Relative paths are below the bundle. */
 static int apply_attrs(int fd, const struct oci_attrs *at, struct err *err)
@@ -150,7 +150,7 @@ void oci_unprepare(struct oci_plan *p)
 		fd_close(&p->ops[i].fd);
 }
 
-/* --- lookups in the container ------------------------------------------------------------- */
+/* --- lookups in the container ------------------------------------------------------- */
 
 void oci_remember(struct oci_root *r, const char *path, int fd)
 {
@@ -247,7 +247,7 @@ int oci_make(struct oci_root *r, const char *path, bool dir, mode_t mode, struct
 		   : path_mkfile_in_root(base, rest, mode, err);
 }
 
-/* --- in the child ------------------------------------------------------------------------- */
+/* --- in the child ------------------------------------------------------------------- */
 
 /* The new root covers the old one: our own lookups still begin below it. */
 static int op_root(struct oci_root *r, const struct oci_op *op, struct err *err)
@@ -348,8 +348,8 @@ static int new_tmpfs(const struct oci_op *op, int target, struct err *err)
 }
 
 /*
- * sysfs belongs to a network namespace: with the host's in a user namespace of our own, the
- * kernel refuses a new one, and the host's is shown instead.
+ * sysfs belongs to a network namespace: with the host's in a user namespace of our own,
+ * the kernel refuses a new one, and the host's is shown instead.
  */
 static int host_sys(const struct oci_op *op, struct err *err)
 {

@@ -6,7 +6,7 @@
 #include "os/ns.h"
 #include "wire/json.h"
 
-/* --- spec --------------------------------------------------------------------------------- */
+/* --- spec --------------------------------------------------------------------------- */
 
 struct oci_namespace {
 	bool present;
@@ -148,7 +148,7 @@ struct oci_ns_type {
 };
 extern const struct oci_ns_type oci_ns_types[OCI_NS_COUNT];
 
-/* Members of an object, checked: absent ones leave *ret as it is. `where` is a prefix for errors. */
+/* Members of an object, checked: absent ones leave *ret as it is. Errors name where.key. */
 int oci_get_str(yyjson_val *obj, const char *where, const char *key, struct arena *a,
 		const char **ret, struct err *err);
 int oci_get_bool(yyjson_val *obj, const char *where, const char *key, bool *ret,
@@ -179,7 +179,7 @@ int oci_parse_seccomp(yyjson_val *obj, const char *where, struct arena *a,
 /* MS_x of "rprivate"...; 0 if it is none. */
 uint64_t oci_propagation(const char *name, bool *ret_rec);
 
-/* --- plan --------------------------------------------------------------------------------- */
+/* --- plan --------------------------------------------------------------------------- */
 
 enum oci_op_kind {
 	OCI_OP_ROOT,	  /* source becomes the new root mount */
@@ -221,7 +221,7 @@ struct oci_plan {
 
 extern const char *const oci_op_names[OCI_OP_COUNT];
 
-/* --- run ---------------------------------------------------------------------------------- */
+/* --- run ---------------------------------------------------------------------------- */
 
 /* A message of the child: what failed, a warning, or that it is ready. */
 enum oci_msg_type { OCI_MSG_ERROR = 1, OCI_MSG_WARN, OCI_MSG_READY, OCI_MSG_PID };
@@ -276,8 +276,8 @@ struct oci_root {
 	int empty;   /* the shared empty directory of masks, once attached; -1 */
 	int console; /* slave of a terminal that was made; -1 */
 	/*
-	 * What was mounted, in order: fd of a file system of ours, below which the image has
-	 * no say, or -1. Room for one per operation.
+	 * What was mounted, in order: fd of a file system of ours, below which the image
+	 * has no say, or -1. Room for one per operation.
 	 */
 	struct oci_mounted {
 		const char *path;
@@ -309,14 +309,14 @@ int oci_make_terminal(int devpts, const struct oci_process *p, int sock, struct 
 int oci_wait(int sock, bool stop_at_ready, struct buf *warnings, struct err *err);
 int oci_apply_oom(pid_t pid, const struct oci_process *p, struct buf *warnings,
 		  struct err *err);
-/* Capabilities as they can be given: what is missing from our bounding set is left out. */
+/* Capabilities as they can be given: what we do not have ourselves is left out. */
 void oci_clamp_caps(struct caps *c, uint64_t have, struct buf *warnings);
 
-/* --- resources ---------------------------------------------------------------------------- */
+/* --- resources ---------------------------------------------------------------------- */
 
 /* The lines of a plan about resources. */
 void oci_cgroup_print(const struct oci_spec *s, bool v1, struct buf *out);
-/* cpu.weight for cpu.shares (oci.md 6: ceil(10^((l^2+125l)/612-7/34)), l = log2(shares)). */
+/* cpu.weight for cpu.shares: ceil(10^((l^2+125l)/612-7/34)), l = log2(shares). */
 uint64_t oci_cpu_weight(uint64_t shares);
 /* io.weight for blkio's weight. */
 uint64_t oci_io_weight(uint64_t weight);

@@ -1,11 +1,11 @@
 /*
  * oci: containers as the OCI runtime-spec (1.2) describes them: spec -> plan -> execute.
  *
- *	oci_spec_parse()	config.json to a struct oci_spec; every error names the field
+ *	oci_spec_parse()	config.json to a struct oci_spec; errors name the field
  *	oci_plan_new()		the list of operations as data; oci_plan_print() shows it
- *	oci_start()		runs the plan up to the program's execve, or up to just before it
+ *	oci_start()		runs the plan up to the program's execve, or just before
  *	oci_exec()		one more process in a running container
- *	oci_cgroup_*()		resources of a container's cgroup (the groups: os/cgroup.h)
+ *	oci_cgroup_*()		resources of a container's cgroup (groups: os/cgroup.h)
  *	oci_user_resolve()	"user[:group]" by an image's /etc/passwd and /etc/group
  *
  * What enters a container is a fork of the caller until it calls execve. So that nothing
@@ -30,14 +30,15 @@
 
 #define OCI_VERSION "1.2.0" /* of the specification */
 
-/* --- spec --------------------------------------------------------------------------------- */
+/* --- spec --------------------------------------------------------------------------- */
 
 struct oci_spec;
 
 /*
  * Parses and checks a config.json of n bytes. All that *ret refers to lies in the arena.
  * Unknown members are ignored (config.md, Extensibility); wrong types, unknown values and
- * contradictions are ERR_INVALID with the field's name. Needs no privilege, reads no file.
+ * contradictions are ERR_INVALID with the field's name. Needs no privilege, reads no
+ * file.
  */
 int oci_spec_parse(const void *json, size_t n, struct arena *a, struct oci_spec **ret,
 		   struct err *err);
@@ -91,8 +92,8 @@ struct oci_rlimit {
 struct oci_process *oci_spec_process(struct oci_spec *s);
 
 /*
- * Parses a process object ("exec --process FILE"). Absent capabilities, rlimits and labels
- * are taken from base (may be NULL). 0 or -1.
+ * Parses a process object ("exec --process FILE"). Absent capabilities, rlimits and
+ * labels are taken from base (may be NULL). 0 or -1.
  */
 int oci_process_parse(const void *json, size_t n, const struct oci_process *base,
 		      struct arena *a, struct oci_process **ret, struct err *err);
@@ -109,13 +110,13 @@ int oci_spec_seccomp_parse(struct oci_spec *s, const void *json, size_t n,
 			   struct arena *a, struct err *err);
 
 /*
- * Adds a device of the host, or, if host_path is a directory, all devices below it, with a
- * rule that allows access ("rwm"). Reads the host's file system: it may block. 0 or -1.
+ * Adds a device of the host, or, if host_path is a directory, all devices below it, with
+ * a rule that allows access ("rwm"). Reads the host's file system: it may block. 0 or -1.
  */
 int oci_spec_add_device(struct oci_spec *s, struct arena *a, const char *path,
 			const char *host_path, const char *access, struct err *err);
 
-/* Adds all devices below the host's /dev, terminals aside (a privileged container). 0 or -1. */
+/* Adds all devices of the host's /dev but terminals (privileged containers). 0 or -1. */
 int oci_spec_add_host_devices(struct oci_spec *s, struct arena *a, struct err *err);
 
 /* True if the container has a namespace of this type that is not the caller's. */
@@ -133,7 +134,7 @@ bool oci_spec_annotation(const struct oci_spec *s, size_t i, const char **ret_ke
 void oci_spec_example(bool rootless, bool cgroup_v2, uid_t uid, gid_t gid,
 		      struct buf *out);
 
-/* --- plan --------------------------------------------------------------------------------- */
+/* --- plan --------------------------------------------------------------------------- */
 
 struct oci_plan;
 
@@ -152,7 +153,7 @@ struct oci_plan *oci_plan_new(const struct oci_spec *s, const struct oci_plan_ho
 /* One line per operation, in order; the same on every architecture. */
 void oci_plan_print(const struct oci_plan *p, struct buf *out);
 
-/* --- start -------------------------------------------------------------------------------- */
+/* --- start -------------------------------------------------------------------------- */
 
 /*
  * A mount that the caller made: it takes the place of the spec's mount with this
@@ -169,7 +170,7 @@ struct oci_mount_fd {
 struct oci_start {
 	const char *id;
 	struct oci_spec *spec;
-	/* relative root.path and mount sources are below it; NULL: the working directory */
+	/* relative root.path and mount sources are below it; NULL: where we are */
 	const char *bundle;
 	int rootfs_fd; /* detached mount that becomes "/"; -1: the spec's root.path */
 	/* namespaces to join, -1: as the spec says (new, a path, or the caller's) */
@@ -178,9 +179,9 @@ struct oci_start {
 	size_t nmounts;
 	int stdio[3]; /* -1: /dev/null */
 	/*
-	 * A terminal (process.terminal): either a slave of the caller's, which becomes 0, 1,
-	 * 2, the controlling terminal and /dev/console (stdio is not used then); or a unix
-	 * socket to which the master of a new one of the container's devpts is sent.
+	 * A terminal (process.terminal): either a slave of the caller's, which becomes 0,
+	 * 1, 2, the controlling terminal and /dev/console (stdio is not used then); or a
+	 * unix socket to which the master of a new one of the container's devpts is sent.
 	 * Both -1: none.
 	 */
 	int console, console_socket;
@@ -190,18 +191,19 @@ struct oci_start {
 	 */
 	const struct cgroups *cgroups;
 	const char *cgroup;
-	int preserve_fds; /* fds 3 .. 3 + n - 1 stay open in the program */
+	int preserve_fds;    /* fds 3 .. 3 + n - 1 stay open in the program */
+	bool no_new_keyring; /* keep the caller's session keyring */
 	/*
-	 * The new process becomes a child of the caller's parent (CLONE_PARENT). The caller
-	 * must be a process made for this one call: its own namespaces may be others
-	 * afterwards.
+	 * The new process becomes a child of the caller's parent (CLONE_PARENT). The
+	 * caller must be a process made for this one call: its own namespaces may be
+	 * others afterwards.
 	 */
 	bool for_parent;
 	int pdeathsig; /* signal when the parent dies; 0: none */
 	/*
 	 * -1: oci_start returns when the program runs. Otherwise it returns when all is
-	 * ready (the program was looked up); the program runs once a byte can be read from
-	 * this fd, and the process ends if its end comes first.
+	 * ready (the program was looked up); the program runs once a byte can be read
+	 * from this fd, and the process ends if its end comes first.
 	 */
 	int start_fd;
 };
@@ -213,18 +215,19 @@ struct oci_started {
 	pid_t pid; /* in the caller's pid namespace */
 	int pidfd; /* owned by the caller */
 	/*
-	 * With start_fd: end of file once the program runs, or one struct err; owned by the
-	 * caller, who may close it early. Otherwise -1.
+	 * With start_fd: end of file once the program runs, or one struct err; owned by
+	 * the caller, who may close it early. Otherwise -1.
 	 */
 	int errfd;
 };
 
 /*
- * Makes the container's init process. Bind mounts' sources are opened now, in the caller's
- * mount namespace. On failure nothing is left but the caller's cgroup; *err says what
- * failed inside, whole. Lines about what was clamped or left out (no CAP_SYS_RESOURCE, a
- * capability that we lack) are appended to warnings (may be NULL), each ends in '\n'.
- * ERR_NOT_FOUND, ERR_DENIED with "exec: ..." texts mean the program itself. 0 or -1.
+ * Makes the container's init process. Bind mounts' sources are opened now, in the
+ * caller's mount namespace. On failure nothing is left but the caller's cgroup; *err says
+ * what failed inside, whole. Lines about what was clamped or left out (no
+ * CAP_SYS_RESOURCE, a capability that we lack) are appended to warnings (may be NULL),
+ * each ends in '\n'. ERR_NOT_FOUND, ERR_DENIED with "exec: ..." texts mean the program
+ * itself. 0 or -1.
  */
 int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *warnings,
 	      struct err *err);
@@ -232,7 +235,7 @@ int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *
 /* Reads an errfd to its end. 0 if the program runs, -1 with its error. */
 int oci_started(int errfd, struct err *err);
 
-/* --- exec --------------------------------------------------------------------------------- */
+/* --- exec --------------------------------------------------------------------------- */
 
 struct oci_exec {
 	int pidfd;		     /* of a process in the container: its init */
@@ -244,7 +247,7 @@ struct oci_exec {
 	const struct cgroups *cgroups;
 	const char *cgroup; /* to join; NULL: none */
 	int preserve_fds;
-	/* as in struct oci_start; the caller has closed what the container must not see */
+	/* as in struct oci_start; the caller has closed what must not be seen inside */
 	bool for_parent;
 	int pdeathsig;
 	bool async; /* return at once: the outcome is read from errfd */
@@ -253,7 +256,7 @@ struct oci_exec {
 	 * of ns_mask (1 << OCI_NS_x) are joined. 0: found out from /proc.
 	 */
 	unsigned ns_mask;
-	/* the compiled filter of oci_seccomp_compile; NULL: compiled now if spec has one */
+	/* the filter of oci_seccomp_compile; NULL: compiled now if spec has one */
 	const struct buf *seccomp;
 };
 
@@ -269,12 +272,12 @@ int oci_exec(const struct oci_exec *how, struct oci_started *ret, struct buf *wa
  */
 int oci_seccomp_compile(const struct oci_spec *s, struct buf *ret, struct err *err);
 
-/* --- resources ---------------------------------------------------------------------------- */
+/* --- resources ---------------------------------------------------------------------- */
 
 /*
- * Writes linux.resources to a group that exists (os/cgroup.h). What the kernel or the host
- * has no controller for is ERR_INVALID with the controller's name if a limit was asked
- * for. oci_start does not do this. 0 or -1.
+ * Writes linux.resources to a group that exists (os/cgroup.h). What the kernel or the
+ * host has no controller for is ERR_INVALID with the controller's name if a limit was
+ * asked for. oci_start does not do this. 0 or -1.
  */
 int oci_cgroup_apply(const struct cgroups *g, const char *path, const struct oci_spec *s,
 		     struct err *err);
@@ -286,13 +289,13 @@ int oci_cgroup_apply(const struct cgroups *g, const char *path, const struct oci
 int oci_cgroup_update(const struct cgroups *g, const char *path, const void *json,
 		      size_t n, struct err *err);
 
-/* --- users -------------------------------------------------------------------------------- */
+/* --- users -------------------------------------------------------------------------- */
 
 /* Who a process shall be: runAsUser, runAsUserName, an image's USER. */
 struct oci_user_query {
 	/*
-	 * "user", "uid", "user:group", "uid:gid" (image-spec config.md, User); NULL or "":
-	 * root. Digits are a number and never looked up as a name.
+	 * "user", "uid", "user:group", "uid:gid" (image-spec config.md, User); NULL or
+	 * "": root. Digits are a number and never looked up as a name.
 	 */
 	const char *user;
 	bool has_gid; /* overrides the primary group */

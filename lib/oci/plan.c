@@ -1,4 +1,4 @@
-/* plan: what a spec means, as a list of operations in the order in which they are done. */
+/* plan: what a spec means, as a list of operations in the order they are done in. */
 #include <linux/mount.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,7 +174,7 @@ struct oci_plan *oci_plan_new(const struct oci_spec *s, const struct oci_plan_ho
 	return p;
 }
 
-/* --- printing ----------------------------------------------------------------------------- */
+/* --- printing ----------------------------------------------------------------------- */
 
 static void print_flags(struct buf *out, const char *key, uint64_t v)
 {

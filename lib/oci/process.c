@@ -90,7 +90,7 @@ int oci_set_rlimits(const struct oci_process *p, int sock, struct err *err)
 	return 0;
 }
 
-/* --- terminal and stdio ------------------------------------------------------------------- */
+/* --- terminal and stdio ------------------------------------------------------------- */
 
 /* R6 and the peers: what a service opens again by /dev/stdout is its own. */
 static void own_stdio(uid_t uid)
@@ -133,7 +133,7 @@ static int place_stdio(const struct oci_enter *e, struct err *err)
 	return 0;
 }
 
-/* --- labels ------------------------------------------------------------------------------- */
+/* --- labels ------------------------------------------------------------------------- */
 
 /* /proc/self/attr of a procfs that nothing in the container can cover (R3). */
 static int write_attr(const char *file, const char *text, struct err *err)
@@ -178,7 +178,7 @@ static int apply_labels(const struct oci_process *p, struct err *err)
 	return 0;
 }
 
-/* --- user --------------------------------------------------------------------------------- */
+/* --- user --------------------------------------------------------------------------- */
 
 static int set_groups(const struct oci_enter *e, struct err *err)
 {
@@ -256,7 +256,8 @@ static int drop_rights(const struct oci_enter *e, struct err *err)
 	cwd = enter_cwd(p->cwd, false, err);
 	if (cwd < 0 || set_user(e, err) < 0)
 		return -1;
-	/* with the sets of the new user still raised, root's file permissions do not count */
+	/* with the sets of the new user still raised, root's file permissions do not
+	 * count */
 	if (cwd > 0 && enter_cwd(p->cwd, true, err) < 0)
 		return -1;
 	if (check_cwd(err) < 0 || caps_apply(&p->caps, err) < 0)
@@ -265,7 +266,7 @@ static int drop_rights(const struct oci_enter *e, struct err *err)
 	return 0;
 }
 
-/* --- program ------------------------------------------------------------------------------ */
+/* --- program ------------------------------------------------------------------------ */
 
 static const char *get_env(char *const *env, const char *key)
 {

@@ -212,7 +212,7 @@ void oci_spec_seccomp_default(struct oci_spec *s, struct arena *a)
 	s->seccomp = oci_seccomp_default(s->process ? s->process->caps.bounding : 0, a);
 }
 
-/* --- compiling ---------------------------------------------------------------------------- */
+/* --- compiling ---------------------------------------------------------------------- */
 
 /* One call of one rule. Names that this libseccomp or architecture lacks are skipped. */
 static int add_call(scmp_filter_ctx ctx, const struct oci_seccomp *s,
@@ -304,9 +304,9 @@ static int newest(const struct oci_seccomp *s, uint32_t arch)
 }
 
 /*
- * Calls that are newer than all that the profile knows answer ENOSYS instead of its default:
- * programs fall back on ENOSYS, and not on EPERM. Put before libseccomp's own program, which
- * loads all that it needs itself.
+ * Calls that are newer than all that the profile knows answer ENOSYS instead of its
+ * default: programs fall back on ENOSYS, and not on EPERM. Put before libseccomp's own
+ * program, which loads all that it needs itself.
  */
 static void add_enosys(const struct oci_seccomp *s, uint32_t arch, struct buf *ret)
 {

@@ -1,8 +1,8 @@
 /*
  * seccomp_default: the profile RuntimeDefault: what moby and containerd allow, as facts.
  *
- * Whatever is not named here answers EPERM, or ENOSYS if it is newer than all that is named
- * (seccomp.c). Names that an architecture or libseccomp does not have are skipped.
+ * Whatever is not named here answers EPERM, or ENOSYS if it is newer than all that is
+ * named (seccomp.c). Names that an architecture or libseccomp does not have are skipped.
  */
 #include <errno.h>
 #include <sched.h>
@@ -18,7 +18,8 @@
 #define CLONE_NEWCGROUP 0x02000000
 #endif
 
-/* Strings instead of arrays of pointers: no relocation, no private memory in each process. */
+/* Strings instead of arrays of pointers: no relocation, no private memory in each
+ * process. */
 static const char always[] =
 	"_llseek _newselect accept accept4 access adjtimex alarm bind brk cachestat "
 	"capget capset chdir chmod chown chown32 clock_adjtime clock_adjtime64 "
@@ -116,14 +117,14 @@ static const struct {
 	 "s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr"},
 };
 
-/* personality(2): Linux, Linux32, each without address randomisation; and the question. */
+/* personality(2): Linux, Linux32, both without randomised addresses; and the question. */
 static const uint32_t personalities[] = {0, 8, 0x20000, 0x20008, 0xffffffff};
 
 /*
- * socket(2)'s families but AF_ALG (38) and AF_VSOCK (40), as aligned ranges {mask, value}.
- * Only the low 32 bits count in the kernel, so comparisons of all 64 would let
- * 0x100000026 pass for more than 40. Each is a rule of its own: conditions on one argument
- * cannot be combined.
+ * socket(2)'s families but AF_ALG (38) and AF_VSOCK (40), as aligned ranges {mask,
+ * value}. Only the low 32 bits count in the kernel, so comparisons of all 64 would let
+ * 0x100000026 pass for more than 40. Each is a rule of its own: conditions on one
+ * argument cannot be combined.
  */
 static const struct {
 	uint32_t mask, value;

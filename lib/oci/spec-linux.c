@@ -97,7 +97,7 @@ static int parse_devices(yyjson_val *lin, struct arena *a, struct oci_spec *s,
 	return 0;
 }
 
-/* --- resources ---------------------------------------------------------------------------- */
+/* --- resources ---------------------------------------------------------------------- */
 
 static int parse_access(const char *text, const char *at, unsigned *ret, struct err *err)
 {
@@ -327,7 +327,7 @@ int oci_parse_resources(yyjson_val *obj, const char *where, struct arena *a,
 	return 0;
 }
 
-/* --- the rest ----------------------------------------------------------------------------- */
+/* --- the rest ----------------------------------------------------------------------- */
 
 /* R17: a name of words, in a namespace of the container's own; no control characters. */
 static int check_sysctl(const struct oci_spec *s, const struct oci_pair *p,

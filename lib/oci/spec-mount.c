@@ -1,4 +1,5 @@
-/* spec-mount: config.json's mounts and their options (config-linux.md, Linux mount options). */
+/* spec-mount: config.json's mounts and their options (config-linux.md, Linux mount
+ * options). */
 #include <linux/mount.h>
 #include <string.h>
 

@@ -13,7 +13,7 @@
 
 enum { MAX_SPEC = 16 << 20 };
 
-/* --- members ------------------------------------------------------------------------------ */
+/* --- members ------------------------------------------------------------------------ */
 
 static int wrong(const char *where, const char *key, const char *what, struct err *err)
 {
@@ -125,7 +125,7 @@ int oci_get_strs(yyjson_val *obj, const char *where, const char *key, struct are
 	return 0;
 }
 
-/* --- process ------------------------------------------------------------------------------ */
+/* --- process ------------------------------------------------------------------------ */
 
 static const struct {
 	const char *name;
@@ -381,7 +381,7 @@ void oci_process_setenv(struct oci_process *p, struct arena *a, const char *key,
 	env[n] = entry;
 }
 
-/* --- the whole ---------------------------------------------------------------------------- */
+/* --- the whole ---------------------------------------------------------------------- */
 
 static int parse_root(yyjson_val *root, struct arena *a, struct oci_spec *s,
 		      struct err *err)

@@ -1,10 +1,11 @@
 /*
  * start: makes a container's init process.
  *
- * The caller opens what lies in the host, and clones a child into the new namespaces (from
- * a stage in between, if namespaces are joined that only children see: user, pid). It
- * writes the child's id maps, puts it into its cgroup, and lets it go on. All that the
- * child has to say comes over one socket: warnings, one error, "ready"; its end is execve.
+ * The caller opens what lies in the host, and clones a child into the new namespaces
+ * (from a stage in between, if namespaces are joined that only children see: user, pid).
+ * It writes the child's id maps, puts it into its cgroup, and lets it go on. All that the
+ * child has to say comes over one socket: warnings, one error, "ready"; its end is
+ * execve.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,7 @@
 #include "os/file.h"
 #include "os/proc.h"
 
-/* --- messages ----------------------------------------------------------------------------- */
+/* --- messages ----------------------------------------------------------------------- */
 
 void oci_send(int sock, enum oci_msg_type type, pid_t pid, const struct err *err)
 {
@@ -92,7 +93,7 @@ int oci_started(int errfd, struct err *err)
 	return oci_wait(errfd, false, NULL, err);
 }
 
-/* --- rights ------------------------------------------------------------------------------- */
+/* --- rights ------------------------------------------------------------------------- */
 
 void oci_clamp_caps(struct caps *c, uint64_t have, struct buf *warnings)
 {
@@ -136,7 +137,7 @@ int oci_apply_oom(pid_t pid, const struct oci_process *p, struct buf *warnings,
 	return 0;
 }
 
-/* --- the child ---------------------------------------------------------------------------- */
+/* --- the child ---------------------------------------------------------------------- */
 
 struct start {
 	const struct oci_start *how;
@@ -219,7 +220,7 @@ static int child_setup(struct start *s, struct oci_root *r, struct err *err)
 	setsid();
 	if (is_new(s, OCI_NS_NET))
 		loopback_up();
-	if (new_keyring(s->how->id, err) < 0 ||
+	if ((!s->how->no_new_keyring && new_keyring(s->how->id, err) < 0) ||
 	    oci_set_rlimits(&s->process, s->sock[1], err) < 0)
 		return -1;
 	umask(0);
@@ -267,7 +268,7 @@ static void child(struct start *s)
 	_exit(1);
 }
 
-/* --- the parent --------------------------------------------------------------------------- */
+/* --- the parent --------------------------------------------------------------------- */
 
 static int open_namespaces(struct start *s, struct err *err)
 {
@@ -305,7 +306,7 @@ static pid_t clone_child(struct start *s, uint64_t flags, int *ret_pidfd, struct
 	for (unsigned i = 0; i < OCI_NS_COUNT; i++)
 		if (is_new(s, i) && i != OCI_NS_CGROUP)
 			flags |= (uint64_t)oci_ns_types[i].flag;
-	/* what is ours must not be seen from within: /proc/PID/fd, /proc/PID/exe, ptrace */
+	/* ours is not to be seen from within: /proc/PID/fd, /proc/PID/exe, ptrace */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	pid = ns_clone(flags, ret_pidfd, err);
 	if (pid == 0)

@@ -37,7 +37,8 @@ static int read_file(int rootfd, const char *path, struct buf *b, struct err *er
 	return 0;
 }
 
-/* The next line as fields between colons; false at the end. Long and odd lines are skipped. */
+/* The next line as fields between colons; false at the end. Long and odd lines are
+ * skipped. */
 static bool next_line(char **at, char *fields[MAX_FIELDS], size_t *ret_n)
 {
 	char *line;

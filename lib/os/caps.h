@@ -1,4 +1,4 @@
-/* caps: Linux capabilities (capabilities(7)) as bit masks: bit n is capability number n. */
+/* caps: Linux capabilities (capabilities(7)) as bit masks: bit n is number n. */
 #ifndef OS_CAPS_H
 #define OS_CAPS_H
 
@@ -28,7 +28,8 @@ struct caps {
  */
 int caps_limit(const struct caps *c, struct err *err);
 
-/* Sets the other four sets; to be called after the change of user (with keepcaps). 0 or -1. */
+/* Sets the other four sets; to be called after the change of user (with keepcaps). 0 or
+ * -1. */
 int caps_apply(const struct caps *c, struct err *err);
 
 #endif

@@ -26,7 +26,7 @@ enum {
 };
 
 struct tree {
-	char *controllers; /* ",cpu,cpuacct,": of version 1; of version 2, what it offers */
+	char *controllers; /* ",cpu,cpuacct,"; version 2: what it offers */
 	char *name;	   /* of the mount point's directory */
 	char *options;	   /* of mount(2), version 1 */
 	int fd;
@@ -226,7 +226,7 @@ const char *cgroups_tree_options(const struct cgroups *g, unsigned i)
 	return g->trees[i].options;
 }
 
-/* The tree of a controller; "" is the unified tree, "cgroup" where processes are listed. */
+/* The tree of a controller; "" is the unified one, "cgroup" where processes are listed. */
 static const struct tree *find(const struct cgroups *g, const char *controller)
 {
 	const struct tree *v2 = NULL;
@@ -256,7 +256,7 @@ bool cgroups_is_v2(const struct cgroups *g, const char *controller)
 	return t && t->v2;
 }
 
-/* The path below a hierarchy's root: "." for the root itself. NULL: not a path of ours. */
+/* The path below a hierarchy's root: "." for the root. NULL: not a path of ours. */
 static const char *relative(const char *path, struct err *err)
 {
 	const char *p = path + strspn(path, "/");
@@ -298,7 +298,7 @@ char *cgroups_own(const struct cgroups *g, struct err *err)
 	return NULL;
 }
 
-/* --- making ------------------------------------------------------------------------------- */
+/* --- making ------------------------------------------------------------------------- */
 
 /* Version 1: a new cpuset has no processors and no memory nodes, and takes no process. */
 static void fill_cpuset(int parent, int dir)
@@ -317,7 +317,7 @@ static void fill_cpuset(int parent, int dir)
 	}
 }
 
-/* Version 2: children of dir get all of its controllers; one that cannot be is left out. */
+/* Version 2: children of dir get all of its controllers, but those that cannot be. */
 static void delegate(int dir)
 {
 	BUF_AUTO have = {0};
@@ -398,7 +398,7 @@ int cgroup_make(const struct cgroups *g, const char *path, struct err *err)
 	return 0;
 }
 
-/* --- files -------------------------------------------------------------------------------- */
+/* --- files -------------------------------------------------------------------------- */
 
 int cgroups_tree_dir(const struct cgroups *g, unsigned i, const char *path,
 		     struct err *err)
@@ -524,7 +524,7 @@ int cgroup_join(const struct cgroups *g, const char *path, pid_t pid, struct err
 	return 0;
 }
 
-/* --- processes ---------------------------------------------------------------------------- */
+/* --- processes ---------------------------------------------------------------------- */
 
 typedef int pid_fn(void *arg, pid_t pid);
 
@@ -645,7 +645,7 @@ int cgroup_freeze(const struct cgroups *g, const char *path, bool freeze, struct
 		       freeze ? "frozen" : "thawed", FREEZE_MS);
 }
 
-/* --- removal ------------------------------------------------------------------------------ */
+/* --- removal ------------------------------------------------------------------------ */
 
 static int remove_tree(int parent, const char *name, unsigned depth)
 {

@@ -1,6 +1,7 @@
 /*
- * cgroup: control groups of version 2, version 1, and hybrid hosts (controllers on version
- * 1, the unified tree beside them): one group of ours is the same path in all of them.
+ * cgroup: control groups of version 2, version 1, and hybrid hosts (controllers on
+ * version 1, the unified tree beside them): one group of ours is the same path in all of
+ * them.
  */
 #ifndef OS_CGROUP_H
 #define OS_CGROUP_H
@@ -88,8 +89,9 @@ uint64_t cgroup_stat(const struct cgroups *g, const char *controller, const char
 		     const char *file, const char *key, uint64_t def);
 
 /*
- * Kills every process of the group and below it (cgroup.kill; before 5.14 and on version 1:
- * freeze, signal, thaw). A group that does not exist is success. Does not wait. 0 or -1.
+ * Kills every process of the group and below it (cgroup.kill; before 5.14 and on version
+ * 1: freeze, signal, thaw). A group that does not exist is success. Does not wait. 0 or
+ * -1.
  */
 int cgroup_kill(const struct cgroups *g, const char *path, int sig, struct err *err);
 
@@ -107,7 +109,8 @@ uint64_t cgroup_oom_kills(const struct cgroups *g, const char *path);
 
 /*
  * Removes the group and all below it in every hierarchy; the processes must be dead, busy
- * groups are tried again with growing pauses for up to timeout_ms. Missing ones are success.
+ * groups are tried again with growing pauses for up to timeout_ms. Missing ones are
+ * success.
  */
 int cgroup_remove(const struct cgroups *g, const char *path, int timeout_ms,
 		  struct err *err);

@@ -1,4 +1,5 @@
-/* Any bytes as config.json, as a process and as a seccomp profile: parsed, planned, printed. */
+/* Any bytes as config.json, as a process and as a seccomp profile: parsed, planned,
+ * printed. */
 #include <stdlib.h>
 
 #include "base/str.h"

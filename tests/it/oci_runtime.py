@@ -450,5 +450,62 @@ def test_console_socket(bed):
     equal(bed.call("delete", "-f", "c").returncode, 0)
 
 
+def test_foreground_terminal(bed):
+    """run with a terminal of ours: bytes both ways, size, raw mode undone, status."""
+    import pty
+    import struct
+    import termios
+    from fcntl import ioctl
+
+    c = bed.config("sh", "-c", "stty size; read x; echo got-$x; test -t 1 && exit 5", terminal=True)
+    bed.use(c)
+    bed.ids.append("c")
+    master, slave = pty.openpty()
+    ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 17, 55, 0, 0))
+    before = termios.tcgetattr(slave)
+    run = subprocess.Popen(
+        bed.runtime + ["--root", bed.root, "run", "-b", bed.bundle, "c"],
+        stdin=slave, stdout=slave, stderr=slave,
+    )
+    text = b""
+    while b"17 55" not in text:
+        text += os.read(master, 4096)
+    os.write(master, b"hello\r")
+    while b"got-hello" not in text:
+        text += os.read(master, 4096)
+    equal(run.wait(20), 5, "status")
+    equal(termios.tcgetattr(slave)[:4], before[:4], "modes of our terminal")
+    os.close(master)
+    os.close(slave)
+
+
+def test_foreground_signals(bed):
+    """What is sent to run goes to the container's init."""
+    import signal
+    import time
+
+    script = "trap 'echo term; exit 4' TERM; echo ready; while true; do sleep 0.05; done"
+    bed.use(bed.config("sh", "-c", script))
+    bed.ids.append("c")
+    command = bed.runtime + ["--root", bed.root, "run", "-b", bed.bundle, "c"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    equal(run.stdout.readline(), "ready\n")
+    time.sleep(0.1)
+    run.send_signal(signal.SIGTERM)
+    equal(run.stdout.readline(), "term\n")
+    equal(run.wait(20), 4, "status")
+
+
+def test_churn_leaves_nothing(bed):
+    """Thirty containers: no fd, process, mount or cgroup more than before (REL-LEAK)."""
+    c = bed.config("true")
+    bed.use(c)
+    before = sorted(os.listdir("/proc"))
+    for i in range(30):
+        equal(bed.run(c, id="churn%d" % (i % 3)).returncode, 0)
+    ours = [p for p in sorted(os.listdir("/proc")) if p.isdigit() and p not in before]
+    equal([p for p in ours if os.path.exists("/proc/%s/exe" % p)], [], "processes")
+
+
 TESTS = [f for n, f in sorted(globals().items()) if n.startswith("test_")]
 sys.exit(1 if frame.run([with_bed(f) for f in TESTS]) else 0)

@@ -1,6 +1,6 @@
 /*
- * Golden plans: tests/golden/oci/NAME.json must give NAME.plan (version 2 of cgroups) and,
- * where it is there, NAME.v1.plan. GOLDEN=write makes them anew.
+ * Golden plans: tests/golden/oci/NAME.json must give NAME.plan (version 2 of cgroups)
+ * and, where it is there, NAME.v1.plan. GOLDEN=write makes them anew.
  */
 #include "unit.h"
 

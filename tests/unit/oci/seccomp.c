@@ -111,7 +111,8 @@ TEST(default_profile_by_capability)
 	CHECK_INT(try(&bpf, SYS_reboot, 0, 0, 0), EPERM);
 }
 
-/* glibc falls over if a call that the kernel has and the profile does not know is EPERM. */
+/* glibc falls over if a call that the kernel has and the profile does not know is EPERM.
+ */
 TEST(newer_calls_are_enosys)
 {
 	ARENA_AUTO a = {0};
