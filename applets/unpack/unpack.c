@@ -28,6 +28,8 @@ enum {
 	OUT = 1 << 18, /* bytes inflated, hashed and written at a time */
 	ENTRIES_MAX = 4000000,
 	MEMORY_MAX = 1 << 30, /* address space: a zstd window is up to 128 MiB */
+	/* beyond a 16th of the limit, what grows by more than this is a bomb */
+	RATIO_MAX = 500,
 	CPU_MAX = 3600 /* seconds: a layer made to keep us busy ends with SIGXCPU */
 };
 
@@ -255,6 +257,11 @@ static int take_tar(struct unpacker *u, const uint8_t *p, size_t n, struct err *
 
 	hasher_update(&u->diff, p, n);
 	u->report.uncompressed += n;
+	if (u->report.uncompressed > u->max / 16 &&
+	    u->report.uncompressed / RATIO_MAX > u->report.compressed)
+		return err_set(err, ERR_EXHAUSTED,
+			       "a bomb: %d times larger uncompressed than compressed",
+			       RATIO_MAX);
 	while (n && r != TAR_END) {
 		r = tar_step(u->tar, &p, &n, &d, err);
 		if (r == TAR_ENTRY) {

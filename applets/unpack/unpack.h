@@ -69,8 +69,12 @@ struct unpack_options {
 	 * with ERR_CORRUPT. DIGEST_NONE: not checked (reported as sha256).
 	 */
 	struct digest digest, diff_id;
-	uint64_t max_bytes; /* of uncompressed tar; more is ERR_EXHAUSTED; 0: 64 GiB */
-	bool lowest;	    /* nothing lies below this layer */
+	/*
+	 * Bytes of uncompressed tar (0: 64 GiB); more is ERR_EXHAUSTED, and so is, beyond a
+	 * 16th of it, what is over 500 times larger than its compressed form.
+	 */
+	uint64_t max_bytes;
+	bool lowest; /* nothing lies below this layer */
 	int view; /* else: merged view of the layers below (borrowed), or -1: not yet known */
 };
 

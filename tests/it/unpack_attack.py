@@ -235,22 +235,39 @@ def test_long_and_deep_names(bed):
     bed.refused([tar([f("x", xattrs={"user.big": "v" * 1100000})])], "1 MiB")
 
 
-def test_bomb(bed):
-    bomb = subprocess.run("head -c 200000000 /dev/zero | gzip -1 | gzip -1", shell=True,
-                          capture_output=True).stdout
-    outer = gzip.decompress(bomb)
-    header = tar([f("zeros", data=b"")])[:512].replace(b"0" * 11, b"0" * 11)
-    head = bytearray(header)
-    head[124:136] = b"01000000000\0"
+def endless_file():
+    """The header of a file of 8 GiB."""
+    head = bytearray(tar([f("zeros")])[:512])
+    head[124:136] = b"77777777777\0"
     head[148:156] = b" " * 8
     head[148:156] = b"%06o\0 " % sum(head)
-    layer = gzip.compress(bytes(head), 1) + outer
-    text = bed.refused([layer], "uncompressed", "--max=64m")
-    holds(text, "more than 67108864 bytes")
-    used = sum(os.lstat(os.path.join(at, x)).st_blocks * 512
+    return bytes(head)
+
+
+def written(bed):
+    return sum(os.lstat(os.path.join(at, x)).st_blocks * 512
                for at, _, files in os.walk(bed.base + "/out") for x in files)
-    if used > 65 << 20:
-        raise AssertionError(f"{used} bytes were written")
+
+
+def test_bomb(bed):
+    zeros = gzip.compress(bytes(80 << 20), 9)
+    layer = gzip.compress(endless_file(), 9) + zeros
+    bed.refused([layer], "a bomb: 500 times larger", "--max=512m")
+    if written(bed) > 42 << 20:
+        raise AssertionError(f"{written(bed)} bytes were written")
+    if shutil.which("zstd"):
+        layer = subprocess.run(["zstd", "-c"], input=endless_file() + bytes(80 << 20),
+                               capture_output=True, check=True).stdout
+        bed.refused([layer], "a bomb: 500 times larger", "--max=512m")
+
+
+def test_limit(bed):
+    bed.refused([endless_file() + bytes(17 << 20)], "more than 16777216 bytes", "--max=16m")
+    if written(bed) > 17 << 20:
+        raise AssertionError(f"{written(bed)} bytes were written")
+    # what compresses well and is small is no bomb
+    equal(bed.unpack([gzip.compress(tar([f("zeros", data=bytes(30 << 20))]))], "--max=512m")[0],
+          0)
 
 
 def test_memory_is_bounded(bed):
@@ -351,6 +368,7 @@ def test_an_unpacker_that_dies_is_reported(bed):
 TESTS = [breakout(name) for name in BREAKOUTS] + [
     test_devices_are_not_made, test_reserved_attributes_are_left_out,
     test_capabilities_of_files_are_kept, test_bad_archives, test_long_and_deep_names, test_bomb,
+    test_limit,
     test_memory_is_bounded, test_full_disk, test_what_the_unpacker_may_do,
     test_an_unpacker_that_dies_is_reported]
 
