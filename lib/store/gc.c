@@ -116,6 +116,16 @@ static int discard_image(struct store *s, const char *name, void *arg, struct er
 	return str_starts(name, "image-") ? store_discard(s, STORE_TMP, name, err) : 0;
 }
 
+/* Temporary files of records: nobody writes one while we hold the lock. */
+static int tidy_image(struct store *s, const char *name, void *arg, struct err *err)
+{
+	FD_AUTO fd = openat(s->fds[STORE_IMAGES], name,
+			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	(void)arg;
+	return fd < 0 ? 0 : store_empty(fd, ".", err);
+}
+
 /* Deletes what is in tmp/ and not held by a living process. */
 static int sweep_tmp(struct store *s, const char *name, void *arg, struct err *err)
 {
@@ -146,6 +156,8 @@ int store_gc(struct store *s, struct err *err)
 	r = find_used(s, &used, err);
 	if (r == 0)
 		r = each_name(s, STORE_LAYERS, sweep_layer, &used, err);
+	if (r == 0)
+		r = each_name(s, STORE_IMAGES, tidy_image, NULL, err);
 	if (r == 0)
 		r = each_name(s, STORE_TMP, discard_image, NULL, err);
 	used_done(&used);

@@ -106,17 +106,6 @@ int layer_open(struct store *s, const struct digest *chain, struct layer *ret,
 	return 0;
 }
 
-/* Deletes what a process that died has left in a directory. */
-static int empty(int fd, struct err *err)
-{
-	static const char *const parts[] = {"fs", "staged", "journal", "record"};
-
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-		if (file_remove_tree(fd, parts[i], err) < 0)
-			return -1;
-	return 0;
-}
-
 static void tmp_name(char dst[NAME], const struct digest *chain)
 {
 	char hex[DIGEST_HEX];
@@ -158,7 +147,7 @@ int layer_begin(struct store *s, const struct digest *chain, struct layer *ret,
 			unlinkat(s->fds[STORE_TMP], name, AT_REMOVEDIR);
 			return LAYER_THERE;
 		}
-		if (empty(fd, err) < 0)
+		if (store_empty(fd, "", err) < 0)
 			return -1;
 		*ret = (struct layer){.fd = fd_take(&fd), .chain = *chain, .made = true};
 		return LAYER_MINE;

@@ -21,6 +21,12 @@ int store_lock(struct store *s, struct err *err);
 int store_discard(struct store *s, enum store_dir which, const char *name,
 		  struct err *err);
 
+/*
+ * Deletes what is in a directory and begins with prefix: what a process that died in the
+ * middle has left, such as a record's temporary file.
+ */
+int store_empty(int dirfd, const char *prefix, struct err *err);
+
 /* A new name in tmp/. */
 enum { STORE_TMP_NAME = 48 };
 void store_tmp_name(char dst[STORE_TMP_NAME], const char *prefix);

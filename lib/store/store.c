@@ -1,5 +1,6 @@
 #include "store/store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -98,6 +99,25 @@ int store_discard(struct store *s, enum store_dir which, const char *name,
 	if (renameat(s->fds[which], name, s->fds[STORE_TMP], tmp) < 0)
 		return errno == ENOENT ? 0 : err_sys(err, errno, "discard %s", name);
 	return 0;
+}
+
+int store_empty(int dirfd, const char *prefix, struct err *err)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!d) {
+		err_sys(err, errno, "read directory");
+		fd_close(&fd);
+		return -1;
+	}
+	while (r == 0 && (e = readdir(d)))
+		if (!str_eq(e->d_name, ".") && !str_eq(e->d_name, "..") &&
+		    str_starts(e->d_name, prefix))
+			r = file_remove_tree(dirfd, e->d_name, err);
+	closedir(d);
+	return r;
 }
 
 void store_add_digest(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key,

@@ -127,12 +127,31 @@ TEST(layer_left_by_a_dead_process_is_cleared)
 	CHECK_INT(layer_begin(s, &chain, &a, &err), LAYER_MINE);
 	CHECK_INT(mkdirat(a.fd, "fs", 0755), 0);
 	CHECK_INT(mkdirat(a.fd, "staged", 0755), 0);
+	CHECK_INT(mkdirat(a.fd, ".record.123", 0755), 0);
 	fd_close(&a.fd); /* dies: the lock goes, the directory stays */
 	CHECK_INT(layer_begin(s, &chain, &a, &err), LAYER_MINE);
 	CHECK_INT(faccessat(a.fd, "fs", F_OK, 0), -1);
+	CHECK_INT(faccessat(a.fd, ".record.123", F_OK, 0), -1);
 	fd_close(&a.fd);
 	CHECK_INT(store_gc(s, &err), 0);
 	CHECK(!there("tmp", &chain));
+	finish();
+}
+
+TEST(gc_clears_temporary_records)
+{
+	struct digest id = of("config");
+	char hex[DIGEST_HEX], path[300];
+	struct err err;
+
+	begin();
+	put("config", "x:1", NULL, 0);
+	digest_hex(hex, &id);
+	snprintf(path, sizeof(path), "images/%s/.record.123", hex);
+	CHECK_INT(mknodat(store_fd(s, STORE_ROOT), path, S_IFREG | 0600, 0), 0);
+	CHECK_INT(store_gc(s, &err), 0);
+	CHECK_INT(faccessat(store_fd(s, STORE_ROOT), path, F_OK, 0), -1);
+	CHECK(there("images", &id));
 	finish();
 }
 
