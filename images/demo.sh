@@ -100,7 +100,9 @@ processes()
 state()
 {
 	cut -d' ' -f5 /proc/self/mountinfo | sed 's/^/mount /'
-	find /sys/fs/cgroup -type d 2>/dev/null | grep -e cribox | sed 's/^/cgroup /'
+	# Ours by their ids: another cribox may be at work on this machine.
+	find /sys/fs/cgroup -type d 2>/dev/null | grep -e "${pod:-none yet}" -e "${web:-none yet}" \
+		-e "${watch:-none yet}" | sed 's/^/cgroup /'
 	find /run/netns -mindepth 1 2>/dev/null | sed 's/^/network namespace /'
 	ip -o link | awk -F': ' '{ print "interface " $2 }'
 }
