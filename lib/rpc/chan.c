@@ -86,11 +86,15 @@ static int parse_body(const struct header *h, const uint8_t *body, struct chan_m
 	return 0;
 }
 
-static void build(struct buf *b, enum chan_type type, uint32_t serial,
-		  const yyjson_mut_doc *json, const void *blob, size_t blob_len,
-		  unsigned nfds)
+/* Appends a frame. 0, or -1 if it is larger than a peer takes. */
+static int build(struct buf *b, enum chan_type type, uint32_t serial,
+		 const yyjson_mut_doc *json, const void *blob, size_t blob_len,
+		 unsigned nfds)
 {
-	size_t start = b->len;
+	size_t start = b->len, json_len;
+
+	if (blob_len > CHAN_MAX_BLOB || nfds > CHAN_MAX_FDS)
+		return -1;
 
 	buf_add_be32(b, MAGIC);
 	buf_add_be32(b, type);
@@ -100,8 +104,12 @@ static void build(struct buf *b, enum chan_type type, uint32_t serial,
 	buf_add_be32(b, nfds);
 	if (json)
 		json_write(json, false, b);
-	put_be32(b->data + start + 12, (uint32_t)(b->len - start - HEADER));
+	json_len = b->len - start - HEADER;
+	if (json_len > CHAN_MAX_JSON)
+		return -1;
+	put_be32(b->data + start + 12, (uint32_t)json_len);
 	buf_add(b, blob, blob_len);
+	return 0;
 }
 
 static void out_free(struct chan *c, struct out *o)
@@ -126,8 +134,9 @@ static void end(struct chan *c, const struct err *e)
 static void end_later(struct loop_later *l)
 {
 	struct chan *c = container_of(l, struct chan, end);
+	struct err e = c->end_err; /* the owner may free the channel and then read it */
 
-	end(c, &c->end_err);
+	end(c, &e);
 }
 
 /* Sends what the socket takes. */
@@ -272,14 +281,20 @@ void chan_free(struct chan *c)
 	free(c);
 }
 
-void chan_send(struct chan *c, enum chan_type type, uint32_t serial,
-	       const yyjson_mut_doc *json, const void *blob, size_t blob_len,
-	       const int *fds_taken, unsigned nfds)
+int chan_send(struct chan *c, enum chan_type type, uint32_t serial,
+	      const yyjson_mut_doc *json, const void *blob, size_t blob_len,
+	      const int *fds_taken, unsigned nfds)
 {
-	struct out *o = xcalloc(1, sizeof(*o));
+	struct out *o;
 	struct buf b = {0};
 
-	build(&b, type, serial, json, blob, blob_len, nfds);
+	if (build(&b, type, serial, json, blob, blob_len, nfds) < 0) {
+		buf_done(&b);
+		for (unsigned i = 0; i < nfds; i++)
+			close(fds_taken[i]);
+		return -1;
+	}
+	o = xcalloc(1, sizeof(*o));
 	o->data = b.data;
 	o->len = b.len;
 	for (unsigned i = 0; i < nfds; i++)
@@ -289,6 +304,7 @@ void chan_send(struct chan *c, enum chan_type type, uint32_t serial,
 	c->pending += o->len;
 	if (!c->ended)
 		flush(c);
+	return 0;
 }
 
 static yyjson_mut_doc *error_json(const struct err *e)
@@ -331,7 +347,8 @@ int chan_write(int fd, enum chan_type type, uint32_t serial, const yyjson_mut_do
 	BUF_AUTO b = {0};
 	ssize_t n;
 
-	build(&b, type, serial, json, blob, blob_len, nfds);
+	if (build(&b, type, serial, json, blob, blob_len, nfds) < 0)
+		return err_set(err, ERR_EXHAUSTED, "the message is too large");
 	n = sock_send_fds(fd, b.data, b.len, fds, nfds);
 	while (n >= 0 && (size_t)n < b.len) {
 		ssize_t more = send(fd, b.data + n, b.len - (size_t)n, MSG_NOSIGNAL);

@@ -66,11 +66,12 @@ void chan_free(struct chan *c);
 
 /*
  * Queues a frame and sends what the socket takes. json may be NULL (none);
- * the blob is copied if it cannot be sent at once; fds are taken.
+ * the blob is copied if it cannot be sent at once; fds are taken. 0, or -1 if
+ * the frame is larger than the peer would take: it is not sent.
  */
-void chan_send(struct chan *c, enum chan_type type, uint32_t serial,
-	       const yyjson_mut_doc *json, const void *blob, size_t blob_len,
-	       const int *fds_taken, unsigned nfds);
+int chan_send(struct chan *c, enum chan_type type, uint32_t serial,
+	      const yyjson_mut_doc *json, const void *blob, size_t blob_len,
+	      const int *fds_taken, unsigned nfds);
 
 /* Answers a request with an error. */
 void chan_send_error(struct chan *c, uint32_t serial, const struct err *e);
