@@ -80,7 +80,7 @@ static int parse_offset(const char *s, int64_t *ret_sec)
 int time_parse(const char *s, int64_t *ret_ns)
 {
 	struct tm tm = {0};
-	int64_t ns = 0, unit = NS_PER_SEC, offset;
+	int64_t ns = 0, unit = NS_PER_SEC, offset, whole;
 	int year, month;
 
 	if (digits(&s, 4, 1, 9999, &year) < 0 || expect(&s, "-") < 0 ||
@@ -102,6 +102,10 @@ int time_parse(const char *s, int64_t *ret_ns)
 		return -1;
 	tm.tm_year = year - 1900;
 	tm.tm_mon = month - 1;
-	*ret_ns = ((int64_t)timegm(&tm) - offset) * NS_PER_SEC + ns;
+	/* the count of nanoseconds ends in the year 2262 */
+	if (__builtin_mul_overflow((int64_t)timegm(&tm) - offset, NS_PER_SEC, &whole) ||
+	    __builtin_add_overflow(whole, ns, &whole))
+		return -1;
+	*ret_ns = whole;
 	return 0;
 }
