@@ -82,9 +82,11 @@ uint64_t caps_all(void)
 uint64_t caps_bounding(void)
 {
 	uint64_t set = 0;
+	int r;
 
-	for (unsigned n = 0; n < 64; n++)
-		if (prctl(PR_CAPBSET_READ, n, 0, 0, 0) == 1)
+	/* on the way of every exec: no call beyond the last one that the kernel knows */
+	for (unsigned n = 0; n < 64 && (r = prctl(PR_CAPBSET_READ, n, 0, 0, 0)) >= 0; n++)
+		if (r == 1)
 			set |= UINT64_C(1) << n;
 	return set;
 }
