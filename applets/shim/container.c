@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "os/fd.h"
@@ -16,7 +17,11 @@
 #include "shim/launch.h"
 #include "store/record.h"
 
-enum { DRAIN_MS = 500 };
+enum {
+	DRAIN_MS = 500,
+	PIPE_MAX = 1 << 20,	  /* fs.pipe-max-size */
+	PATIENCE_MAX = 1000000000 /* s */
+};
 
 /* A caller that waits for the container's end. */
 struct ctr_stop {
@@ -70,18 +75,24 @@ static int save_as(struct container *ct, const char *name, struct err *err)
 			    text.len, false, err);
 }
 
-/* Makes a new state known: record first, then whoever listens. */
-static void changed(struct container *ct)
+static void announce(struct container *ct)
 {
 	JSON_MUT_AUTO d = json_new();
 	yyjson_mut_val *root = yyjson_mut_doc_get_root(d);
+
+	json_add_str(d, root, "event", "container");
+	yyjson_mut_obj_add_val(d, root, "container", ctr_json(ct, d));
+	shim_event(ct->shim, d);
+}
+
+/* Makes a new state known: record first, then whoever listens. */
+static void changed(struct container *ct)
+{
 	struct err err;
 
 	if (save_as(ct, ct->id, &err) < 0)
 		log_error(&ct->shim->log, "container %s: %s", ct->id, err.msg);
-	json_add_str(d, root, "event", "container");
-	yyjson_mut_obj_add_val(d, root, "container", ctr_json(ct, d));
-	shim_event(ct->shim, d);
+	announce(ct);
 }
 
 static void reply_ctr(const struct reply *r, struct container *ct)
@@ -166,6 +177,8 @@ static int create_work(void *arg, struct work_result *res, struct err *err)
 	return 0;
 }
 
+static void answer_ends(struct container *ct);
+
 static void create_done(void *arg, struct work_result *res, const struct err *err)
 {
 	struct create *cr = arg;
@@ -189,7 +202,9 @@ static void create_done(void *arg, struct work_result *res, const struct err *er
 		reply_error(&cr->reply, err);
 		ctr_free(ct);
 	} else {
+		announce(ct); /* for a crid that has come since */
 		reply_ctr(&cr->reply, ct);
+		answer_ends(ct);
 	}
 	create_free(cr);
 	pod_progress(s);
@@ -257,17 +272,17 @@ void ctr_create(struct shim *s, struct chan *c, struct chan_msg *m)
 
 /* --- output ------------------------------------------------------------------------------ */
 
-/* Reads what there is. Returns false at the end of the stream. */
-static bool read_output(struct ctr_output *o)
+/* Reads what there is: 1; 0 at the end of the stream; -1 if there is nothing now. */
+static int read_output(struct ctr_output *o)
 {
 	char data[LOGGER_MAX_LINE];
 	ssize_t n = read(o->src.fd, data, sizeof(data));
 
 	if (n > 0) {
 		logger_add(&o->ct->log, &o->line, data, (size_t)n);
-		return true;
+		return 1;
 	}
-	return n < 0 && (errno == EAGAIN || errno == EINTR);
+	return n < 0 && (errno == EAGAIN || errno == EINTR) ? -1 : 0;
 }
 
 static void maybe_finish(struct container *ct);
@@ -277,7 +292,7 @@ static void on_output(struct loop_fd *src, unsigned events)
 	struct ctr_output *o = container_of(src, struct ctr_output, src);
 
 	(void)events;
-	if (read_output(o))
+	if (read_output(o) != 0)
 		return;
 	logger_end(&o->ct->log, &o->line);
 	close_output(o);
@@ -332,8 +347,6 @@ static void failed_to_start(struct container *ct, const struct err *err)
 	changed(ct);
 	reply_error(&ct->start, err);
 }
-
-static void answer_ends(struct container *ct);
 
 static void start_done(void *arg, struct work_result *res, const struct err *err)
 {
@@ -436,10 +449,7 @@ int ctr_signal(struct container *ct, int sig)
 	return ct->pidfd < 0 ? -1 : proc_kill(ct->pidfd, sig);
 }
 
-/* Answers those who wait for the container's end, and goes on with a removal. */
-static void start_remove(struct container *ct);
-
-static void answer_ends(struct container *ct)
+static void answer_stops(struct container *ct)
 {
 	list_each (n, &ct->stops) {
 		struct ctr_stop *st = container_of(n, struct ctr_stop, node);
@@ -448,6 +458,14 @@ static void answer_ends(struct container *ct)
 		list_del(&st->node);
 		free(st);
 	}
+}
+
+static void start_remove(struct container *ct);
+
+/* Answers those who wait for the container's end, and goes on with a removal. */
+static void answer_ends(struct container *ct)
+{
+	answer_stops(ct);
 	if (!list_empty(&ct->removes))
 		start_remove(ct);
 }
@@ -500,6 +518,10 @@ static void drain(struct container *ct)
 
 		if (o->src.fd < 0)
 			continue;
+		/* what was written is in the pipe: a busy machine must not cost it */
+		for (unsigned n = 0; n < PIPE_MAX / LOGGER_MAX_LINE; n++)
+			if (read_output(o) <= 0)
+				break;
 		logger_end(&ct->log, &o->line);
 		close_output(o);
 	}
@@ -545,7 +567,7 @@ void ctr_stop(struct shim *s, struct chan *c, struct chan_msg *m)
 	struct reply r = reply_to(s, c, m);
 	struct err err;
 	struct container *ct = ctr_by_id(s, str_or_empty(json_str(m->json, "id")), &err);
-	int64_t timeout = json_i64(m->json, "timeout", 0);
+	int64_t timeout = MIN(json_i64(m->json, "timeout", 0), (int64_t)PATIENCE_MAX);
 	struct ctr_stop *st;
 	int64_t when;
 
@@ -603,6 +625,7 @@ static void remove_done(void *arg, struct work_result *res, const struct err *er
 		list_del(&st->node);
 		free(st);
 	}
+	answer_stops(ct); /* one may have come since the container's end */
 	if (!err) {
 		json_add_str(d, yyjson_mut_doc_get_root(d), "event", "removed");
 		json_add_str(d, yyjson_mut_doc_get_root(d), "id", ct->id);

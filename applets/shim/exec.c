@@ -20,7 +20,8 @@ enum {
 	MAX_ARGS = 4096,
 	HUP_SECONDS = 5,
 	DRAIN_MS = 500,
-	PIPE_MAX = 1 << 20
+	PIPE_MAX = 1 << 20,
+	TIMEOUT_MAX = 1000000000 /* s */
 };
 
 /* argv of a request's cmd, in memory of its own: one free. NULL if it is not one. */
@@ -215,7 +216,7 @@ void ctr_exec_sync(struct shim *s, struct chan *c, struct chan_msg *m)
 	list_add(&s->execs, &x->node);
 	x->timer.fn = on_sync_timeout;
 	x->out[0].src.fd = x->out[1].src.fd = -1;
-	x->timeout = json_i64(m->json, "timeout", 0);
+	x->timeout = MIN(json_i64(m->json, "timeout", 0), (int64_t)TIMEOUT_MAX);
 	ct = find_running(s, m->json, &err);
 	if (!ct || sync_start(x, ct, m->json, &err) < 0) {
 		reply_error(&r, &err);
@@ -229,11 +230,12 @@ void ctr_exec_sync(struct shim *s, struct chan *c, struct chan_msg *m)
 void ctr_exec_cancel(struct shim *s, struct chan *c, struct chan_msg *m)
 {
 	uint64_t serial = json_u64(m->json, "serial", 0);
+	uint64_t peer = reply_to(s, c, m).peer;
 
 	list_each (n, &s->execs) {
 		struct sync *x = container_of(n, struct sync, node);
 
-		if (x->reply.chan == c && x->reply.serial == serial)
+		if (x->reply.peer == peer && x->reply.serial == serial)
 			kill_group(&x->child, SIGKILL);
 	}
 }

@@ -84,6 +84,7 @@ static int peer_new(struct shim *s, int fd_taken, bool events, struct err *err)
 
 	p->shim = s;
 	p->events = events;
+	p->id = ++s->npeers;
 	p->chan = chan_new(s->loop, fd_taken, &peer_ops, p, err);
 	if (!p->chan) {
 		free(p);
@@ -116,15 +117,20 @@ static void on_accept(struct loop_fd *src, unsigned events)
 
 struct reply reply_to(struct shim *s, struct chan *c, const struct chan_msg *m)
 {
-	return (struct reply){s, c, m->serial};
+	struct reply r = {.shim = s, .serial = m->serial};
+
+	list_each (n, &s->peers)
+		if (container_of(n, struct peer, node)->chan == c)
+			r.peer = container_of(n, struct peer, node)->id;
+	return r;
 }
 
-/* The reply's channel if it still is one of our peers'. */
+/* The channel of the peer that asked, if it is still there. */
 static struct chan *reply_chan(const struct reply *r)
 {
 	list_each (n, &r->shim->peers)
-		if (container_of(n, struct peer, node)->chan == r->chan)
-			return r->chan;
+		if (container_of(n, struct peer, node)->id == r->peer)
+			return container_of(n, struct peer, node)->chan;
 	return NULL;
 }
 
@@ -180,6 +186,9 @@ static void late_exits(struct loop_later *l)
 		list_del(&found->node);
 		found->on_exit(found, e.status);
 	}
+	/* no worker has a child to tell of: a pid may be given to another process now */
+	if (!s->workers)
+		s->nearly = 0;
 }
 
 void child_watch(struct shim *s, struct child *c)
@@ -302,6 +311,9 @@ static int serve(struct shim *s, struct err *err)
 	    loop_signals(s->loop, sigs, ARRAY_LEN(sigs), on_signal, s, err) < 0)
 		return -1;
 	signal(SIGPIPE, SIG_IGN);
+	/* crid's would hide cgroups and volumes' directories from a container's users; what
+	 * is private has its mode */
+	umask(022);
 	s->cgroups = cgroups_open(err);
 	if (!s->cgroups || place_shim(s, err) < 0 || open_dirs(s, true, err) < 0 ||
 	    listen_socket(s, err) < 0)

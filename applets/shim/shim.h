@@ -35,6 +35,7 @@ struct peer {
 	struct list node;
 	struct shim *shim;
 	struct chan *chan;
+	uint64_t id; /* never used again, as an address may be */
 	bool events;
 };
 
@@ -73,6 +74,7 @@ struct shim {
 	uint64_t start_time;
 	struct loop_fd listener;
 	struct list peers, children, containers;
+	uint64_t npeers;   /* so far */
 	struct list execs; /* exec_syncs under way */
 	struct pod pod;
 	bool busy;	  /* a pod.run, pod.stop or pod.remove is under way */
@@ -87,7 +89,7 @@ struct shim {
 /* A request that is answered later. The peer may be gone by then. */
 struct reply {
 	struct shim *shim;
-	struct chan *chan; /* looked up among the peers: may be gone */
+	uint64_t peer; /* looked up: may be gone */
 	uint32_t serial;
 };
 

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,12 +29,15 @@ struct work {
 	bool ended, eof;
 };
 
-static void run_child(work_fn *fn, void *arg, int sock)
+static void run_child(work_fn *fn, void *arg, int sock, pid_t shim)
 {
 	struct work_head head = {0};
 	struct work_result res = {0};
 	sigset_t none;
 
+	/* it holds the shim's sockets: as long as it lives, the shim would seem to */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != shim)
+		_exit(1);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	head.failed = fn(arg, &res, &head.err) < 0;
@@ -62,6 +66,8 @@ static void finish(struct work *w)
 		err = &head.err;
 	w->shim->workers--;
 	w->done(w->arg, &w->res, err);
+	if (!w->shim->workers && w->shim->nearly) /* what nobody claims is dropped */
+		loop_later_add(w->shim->loop, &w->shim->later);
 	for (unsigned i = 0; err && i < w->res.nfds; i++)
 		fd_close(&w->res.fds[i]);
 	buf_done(&w->res.out);
@@ -103,14 +109,14 @@ int work_start(struct shim *s, work_fn *fn, work_done *done, void *arg, struct e
 {
 	struct work *w;
 	int pair[2];
-	pid_t pid;
+	pid_t pid, self = getpid();
 
 	if (sock_pair(pair, err) < 0)
 		return -1;
 	pid = fork();
 	if (pid == 0) {
 		close(pair[0]);
-		run_child(fn, arg, pair[1]);
+		run_child(fn, arg, pair[1], self);
 	}
 	close(pair[1]);
 	if (pid < 0) {
