@@ -328,7 +328,7 @@ static void stop_done(struct pending *q, struct chan_msg *m, const struct err *e
 {
 	Cri__StopContainerResponse resp = CRI__STOP_CONTAINER_RESPONSE__INIT;
 
-	if (take_container(q, m, err) == 0)
+	if (take_container(q, m, q->pod->gone ? NULL : err) == 0)
 		call_reply(q->call, &resp.base);
 }
 
@@ -355,7 +355,7 @@ static void remove_done(struct pending *q, struct chan_msg *m, const struct err 
 	struct ctr *c = map_get(&q->svc->ctr_ids, q->id);
 
 	(void)m;
-	if (err && err->code != ERR_NOT_FOUND) {
+	if (err && err->code != ERR_NOT_FOUND && !q->pod->gone) {
 		grpc_fail(q->call, err);
 		return;
 	}

@@ -39,6 +39,22 @@ yyjson_doc *ctr_spec_load(struct cri_service *s, const struct ctr *c)
 	return read_doc(s->rootfd, path, "container", &err);
 }
 
+/*
+ * A pod without a record of what it is: nobody can name it. Its creation was
+ * cut off with the node, or the record is damaged. What is left of it goes.
+ */
+static int load_rest(struct cri_service *s, const char *id, const struct err *err)
+{
+	struct pod *p;
+
+	if (err->code != ERR_NOT_FOUND && err->code != ERR_CORRUPT)
+		return -1;
+	log_warn(s->log, "pods/%s: %s", id, err->msg);
+	p = pod_new(s, id, "");
+	p->creating = true;
+	return 0;
+}
+
 static int load_pod(struct cri_service *s, const char *id, struct err *err)
 {
 	STR_AUTO config = xasprintf("pods/%s/config", id);
@@ -50,8 +66,9 @@ static int load_pod(struct cri_service *s, const char *id, struct err *err)
 	STR_AUTO name = NULL;
 	struct pod *p;
 
-	if (record_read(s->rootfd, config, "config", RECORD_MAX, &bytes, err) < 0 ||
-	    pb_unpack(&cri__run_pod_sandbox_request__descriptor, bytes.data, bytes.len,
+	if (record_read(s->rootfd, config, "config", RECORD_MAX, &bytes, err) < 0)
+		return load_rest(s, id, err);
+	if (pb_unpack(&cri__run_pod_sandbox_request__descriptor, bytes.data, bytes.len,
 		      &arena, &m, err) < 0)
 		return -1;
 	req = (const void *)m;
@@ -95,6 +112,8 @@ static int load_ctr(struct cri_service *s, const char *id, struct err *err)
 	if (!req->config || !req->config->metadata)
 		return err_set(err, ERR_CORRUPT, "the record has no metadata");
 	name = ctr_name_key(req->config->metadata, run->config->metadata);
+	if (map_get(&s->ctr_names, name))
+		return err_set(err, ERR_EXISTS, "another container has its name");
 	c = ctr_new(p, id, name);
 	c->request = bytes;
 	bytes = (struct buf){0};
@@ -125,6 +144,27 @@ static int load_dir(struct cri_service *s, const char *dir,
 	return 0;
 }
 
+void ctr_adopt(struct pod *p, const char *id)
+{
+	JSON_MUT_AUTO d = NULL;
+	struct ctr *c;
+	struct err err;
+
+	if (!is_id(id) || !p->chan)
+		return;
+	if (load_ctr(p->svc, id, &err) == 0) {
+		c = map_get(&p->svc->ctr_ids, id);
+		c->unacked = true;
+		return;
+	}
+	if (err.code != ERR_EXISTS) /* not made yet: its shim will say so */
+		return;
+	d = json_new();
+	json_add_str(d, yyjson_mut_doc_get_root(d), "op", "ctr.remove");
+	json_add_str(d, yyjson_mut_doc_get_root(d), "id", id);
+	chan_send(p->chan, CHAN_REQUEST, ++p->serial, d, NULL, 0, NULL, 0);
+}
+
 /* The shim says what is: its answer replaces what the records said. */
 static void synced(struct pending *q, struct chan_msg *m, const struct err *err)
 {
@@ -134,19 +174,14 @@ static void synced(struct pending *q, struct chan_msg *m, const struct err *err)
 		return;
 	pod_heard(q->pod, json_obj(m->json, "pod"));
 	json_each (v, json_arr(m->json, "containers")) {
-		struct ctr *c =
-			map_get(&q->svc->ctr_ids, str_or_empty(json_str(v, "id")));
+		const char *id = str_or_empty(json_str(v, "id"));
+		struct ctr *c = map_get(&q->svc->ctr_ids, id);
 
+		if (!c)
+			ctr_adopt(q->pod, id);
 		if (c && c->pod == q->pod)
 			ctr_set_doc(c, v);
 	}
-}
-
-static void cleaned_up(struct pending *q, struct chan_msg *m, const struct err *err)
-{
-	(void)m;
-	if (!err && q->pod->creating)
-		pod_gone(q->pod);
 }
 
 static void connect_pod(struct cri_service *s, struct pod *p)
@@ -159,6 +194,11 @@ static void connect_pod(struct cri_service *s, struct pod *p)
 
 	/* a socket of another boot is a file that nobody answers on */
 	fd = sock_connect_unix(path, &err);
+	if (fd >= 0 && !p->request.len) { /* its shim lives, and keeps it */
+		fd_close(&fd);
+		pod_gone(p);
+		return;
+	}
 	if (fd >= 0 && shim_attach(p, fd, &err) == 0) {
 		json_add_str(d, yyjson_mut_doc_get_root(d), "op", "pod.sync");
 		shim_request(p, NULL, NULL, d, NULL, synced);
@@ -169,7 +209,7 @@ static void connect_pod(struct cri_service *s, struct pod *p)
 	shim_without(p, "it has no shim");
 	if (p->creating)
 		pod_abandon(p, &err);
-	shim_cleanup(p, NULL, NULL, p->creating, cleaned_up);
+	shim_cleanup(p, NULL, NULL, p->creating, pod_cleaned);
 }
 
 int cri_service_load(struct cri_service *s, struct err *err)

@@ -15,6 +15,7 @@ char *pod_name_key(const Cri__PodSandboxMetadata *m)
 struct pod *pod_new(struct cri_service *s, const char *id, const char *name)
 {
 	struct pod *p = xcalloc(1, sizeof(*p));
+	const struct pod *other = map_get(&s->pod_names, name);
 
 	p->svc = s;
 	str_copy(p->id, sizeof(p->id), id);
@@ -24,7 +25,8 @@ struct pod *pod_new(struct cri_service *s, const char *id, const char *name)
 	list_init(&p->waiters);
 	list_add(&s->pods, &p->node);
 	map_put(&s->pod_ids, p->id, p);
-	map_put(&s->pod_names, p->name, p);
+	if (!other || other->creating) /* what is left of a creation holds no name */
+		map_put(&s->pod_names, p->name, p);
 	return p;
 }
 
@@ -52,6 +54,9 @@ void pod_gone(struct pod *p)
 	list_del(&p->node);
 	chan_free(p->chan);
 	p->chan = NULL;
+	p->cleaning++; /* not freed before the others that ask its shim are answered */
+	shim_answer_all(p, "it was removed");
+	p->cleaning--;
 	if (!p->cleaning)
 		pod_free(p);
 }
@@ -131,6 +136,29 @@ void pod_abandon(struct pod *p, const struct err *err)
 	answer_creation(p, NULL, err);
 }
 
+void pod_cleaned(struct pending *q, struct chan_msg *m, const struct err *err)
+{
+	struct pod *p = q->pod;
+	STR_AUTO text = NULL;
+	JSON_AUTO doc = NULL;
+	struct err ignored;
+
+	(void)m;
+	if (!p->creating || p->gone)
+		return;
+	if (!err) {
+		pod_gone(p);
+		return;
+	}
+	/* it is listed, so that somebody stops and removes it when that works again */
+	text = xasprintf("{\"id\":\"%s\",\"state\":\"notready\",\"created_at\":%lld}",
+			 p->id, (long long)time_real());
+	doc = json_parse(text, strlen(text), &ignored);
+	p->creating = p->resumed = false;
+	if (doc)
+		pod_set_doc(p, yyjson_doc_get_root(doc));
+}
+
 void pod_heard(struct pod *p, yyjson_val *v)
 {
 	/* one that is still being made stays out of the lists */
@@ -158,10 +186,10 @@ static void run_done(struct pending *q, struct chan_msg *m, const struct err *er
 		answer_creation(p, q->call, NULL);
 		return;
 	}
+	/* a shim that says no ends, and what it could not undo is cleaned up then */
+	if (map_get(&p->svc->pod_names, p->name) == p)
+		map_del(&p->svc->pod_names, p->name);
 	answer_creation(p, q->call, err);
-	/* a shim that says no has undone everything and ends; a lost one is cleaned up */
-	if (p->chan)
-		pod_gone(p);
 }
 
 /* True if the call was answered, or waits for the creation under way. */
@@ -259,7 +287,7 @@ static void stop_done(struct pending *q, struct chan_msg *m, const struct err *e
 {
 	Cri__StopPodSandboxResponse resp = CRI__STOP_POD_SANDBOX_RESPONSE__INIT;
 
-	if (err) {
+	if (err && !q->pod->gone) {
 		grpc_fail(q->call, err);
 		return;
 	}
@@ -300,12 +328,13 @@ static void remove_cleaned(struct pending *q, struct chan_msg *m, const struct e
 	struct pod *p = q->pod;
 
 	(void)m;
-	if (err) {
+	if (err && !p->gone) {
 		p->removing = false;
 		grpc_fail(q->call, err);
 		return;
 	}
-	pod_gone(p);
+	if (!p->gone)
+		pod_gone(p);
 	call_reply(q->call, &resp.base);
 }
 
@@ -313,7 +342,8 @@ static void remove_done(struct pending *q, struct chan_msg *m, const struct err 
 {
 	struct pod *p = q->pod;
 
-	if (err && !p->chan) /* it died on the way: what it left is removed without it */
+	if (err && !p->chan &&
+	    !p->gone) /* it died on the way: what it left is removed without it */
 		shim_cleanup(p, q->call, NULL, true, remove_cleaned);
 	else
 		remove_cleaned(q, m, err);

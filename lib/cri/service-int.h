@@ -102,6 +102,8 @@ int shim_attach(struct pod *p, int fd_taken, struct err *err);
 void shim_without(struct pod *p, const char *why);
 /* The connection has ended: the same, and what is left of the pod is cleaned up. */
 void shim_lost(struct pod *p, const char *why);
+/* Ends all requests to the pod's shim: there will be no answer. */
+void shim_answer_all(struct pod *p, const char *why);
 /*
  * For a pod without a shim: cleans up and then calls done as shim_request
  * does, with no reply. ctr_id: only that container's records are removed.
@@ -124,6 +126,8 @@ void pod_set_doc(struct pod *p, yyjson_val *v);
 void pod_heard(struct pod *p, yyjson_val *v);
 /* A creation has failed and its clean-up begins: the name is free, who waits gets err. */
 void pod_abandon(struct pod *p, const struct err *err);
+/* A clean-up that no call waits for has ended: one that was being made is gone. */
+void pod_cleaned(struct pending *q, struct chan_msg *m, const struct err *err);
 const Cri__RunPodSandboxRequest *pod_request(const struct pod *p, struct arena *a,
 					     struct err *err);
 bool pod_ready(const struct pod *p);
@@ -151,7 +155,12 @@ void images_unused(struct cri_service *s, const char *image_id);
 /* exec.c */
 void exec_cancel(struct cri_service *s, struct grpc_call *call);
 
-/* load.c: the container's "ctr.create" request as the shim keeps it, or NULL. */
+/*
+ * load.c: a container of the pod's that is not in the index: takes it in, or
+ * has the shim remove it if another one has its name by now.
+ */
+void ctr_adopt(struct pod *p, const char *id);
+/* The container's "ctr.create" request as the shim keeps it, or NULL. */
 yyjson_doc *ctr_spec_load(struct cri_service *s, const struct ctr *c);
 
 /* Handlers: one per RPC that works. They end the call or leave it pending. */

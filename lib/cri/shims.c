@@ -17,6 +17,8 @@ static void on_event(struct pod *p, struct chan_msg *m)
 		return;
 	}
 	c = map_get(&p->svc->ctr_ids, str_or_empty(json_str(v ? v : m->json, "id")));
+	if (!c && v) /* the daemon before this one has asked for it */
+		ctr_adopt(p, str_or_empty(json_str(v, "id")));
 	if (!c || c->pod != p)
 		return;
 	if (str_eq(event, "container"))
@@ -89,13 +91,14 @@ void shim_request(struct pod *p, struct grpc_call *call, const char *ctr_id,
 	if (ctr_id)
 		str_copy(q->id, sizeof(q->id), ctr_id);
 	list_add(&p->pending, &q->node);
-	if (!p->chan) {
+	err.code = ERR_NONE;
+	if (!p->chan)
 		err_set(&err, ERR_UNAVAILABLE, "pod %s: its shim is gone", p->id);
+	else if (chan_send(p->chan, CHAN_REQUEST, q->serial, d, blob ? blob->data : NULL,
+			   blob ? blob->len : 0, NULL, 0) < 0)
+		err_set(&err, ERR_EXHAUSTED, "the request is too large");
+	if (err.code)
 		finish(q, NULL, &err);
-		return;
-	}
-	chan_send(p->chan, CHAN_REQUEST, q->serial, d, blob ? blob->data : NULL,
-		  blob ? blob->len : 0, NULL, 0);
 }
 
 static void cleaned(void *data, const struct err *err)
@@ -171,13 +174,6 @@ static void mark_lost(struct ctr *c)
 		ctr_set_doc(c, yyjson_doc_get_root(doc));
 }
 
-static void nothing_more(struct pending *q, struct chan_msg *m, const struct err *err)
-{
-	(void)m;
-	if (!err && q->pod->creating)
-		pod_gone(q->pod);
-}
-
 void shim_without(struct pod *p, const char *why)
 {
 	log_warn(p->svc->log, "pod %s: %s", p->id, why);
@@ -192,26 +188,30 @@ void shim_without(struct pod *p, const char *why)
 	}
 }
 
+void shim_answer_all(struct pod *p, const char *why)
+{
+	struct err err;
+
+	err_set(&err, ERR_UNAVAILABLE, "pod %s: %s", p->id, why);
+	while (!list_empty(&p->pending))
+		finish(container_of(p->pending.next, struct pending, node), NULL, &err);
+}
+
 void shim_lost(struct pod *p, const char *why)
 {
-	struct list waiting;
 	struct err err;
 
 	chan_free(p->chan);
 	p->chan = NULL;
 	shim_without(p, why);
-	/* those who wait may free the pod: the clean-up holds on to it first */
-	list_init(&waiting);
-	while (!list_empty(&p->pending)) {
-		struct list *n = p->pending.next;
-
-		list_del(n);
-		list_add(&waiting, n);
-	}
-	err_set(&err, ERR_UNAVAILABLE, "pod %s: %s", p->id, why);
-	if (p->creating)
+	if (p->creating) {
+		err_set(&err, ERR_UNAVAILABLE, "pod %s: %s", p->id, why);
 		pod_abandon(p, &err);
-	shim_cleanup(p, NULL, NULL, p->creating, nothing_more);
-	list_each (n, &waiting)
-		finish(container_of(n, struct pending, node), NULL, &err);
+	}
+	p->cleaning++; /* those who wait may be done with the pod: it stays till here */
+	shim_cleanup(p, NULL, NULL, p->creating, pod_cleaned);
+	shim_answer_all(p, why);
+	p->cleaning--;
+	if (p->gone && !p->cleaning)
+		pod_free(p);
 }
