@@ -244,7 +244,7 @@ static int check_metadata(const Cri__PodSandboxConfig *c, struct err *err)
 			       c->hostname);
 	if (*c->log_directory && *c->log_directory != '/')
 		return err_set(err, ERR_INVALID, "config.log_directory is not absolute");
-	if (strstr(c->log_directory, "/../"))
+	if (strstr(c->log_directory, "/../") || str_ends(c->log_directory, "/.."))
 		return err_set(err, ERR_INVALID, "config.log_directory holds \"..\"");
 	return 0;
 }
