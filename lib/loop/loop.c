@@ -174,6 +174,7 @@ static int wait_ms(const struct loop *l, int64_t timeout_ns)
 
 int loop_step(struct loop *l, int64_t timeout_ns, struct err *err)
 {
+	l->stop = false; /* of a run that has ended: this is a new one */
 	run_laters(l);
 	if (l->stop)
 		return 0;
