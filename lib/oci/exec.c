@@ -93,12 +93,34 @@ static void child(struct exec *x)
 	_exit(1);
 }
 
+/*
+ * Into the container's group. On version 2 a group whose children have controllers takes no
+ * process: an init that has made such groups is in one of them itself, and so are we then.
+ */
+static int join_cgroup(const struct oci_exec *how, struct err *err)
+{
+	const char *own = how->cgroup + strspn(how->cgroup, "/"), *in;
+	STR_AUTO group = NULL;
+	struct err ignored;
+	size_t n = strlen(own);
+
+	if (cgroup_join(how->cgroups, how->cgroup, 0, err) == 0)
+		return 0;
+	if (err->sys != EBUSY || cgroups_mode(how->cgroups) != CGROUPS_V2)
+		return -1;
+	group = cgroups_of(how->cgroups, how->pid, &ignored);
+	in = str_or_empty(group) + strspn(str_or_empty(group), "/");
+	if (strncmp(in, own, n) != 0 || in[n] != '/')
+		return -1;
+	return cgroup_join(how->cgroups, group, 0, err);
+}
+
 /* The cgroup first: then the child is born in it. */
 static int enter_container(struct exec *x, struct err *err)
 {
 	const struct oci_exec *how = x->how;
 
-	if (how->cgroup && cgroup_join(how->cgroups, how->cgroup, 0, err) < 0)
+	if (how->cgroup && join_cgroup(how, err) < 0)
 		return -1;
 	if (oci_apply_oom(getpid(), &x->process, NULL, err) < 0)
 		return -1;

@@ -269,7 +269,8 @@ static const char *relative(const char *path, struct err *err)
 	return *p ? p : ".";
 }
 
-char *cgroups_own(const struct cgroups *g, struct err *err)
+/* file: of a process, in /proc */
+static char *group_in(const struct cgroups *g, const char *file, struct err *err)
 {
 	const struct tree *want = find(g, g->mode == CGROUPS_V2 ? "" : "memory");
 	BUF_AUTO text = {0};
@@ -277,7 +278,7 @@ char *cgroups_own(const struct cgroups *g, struct err *err)
 
 	if (!want)
 		want = &g->trees[0];
-	if (file_read(AT_FDCWD, "/proc/self/cgroup", MAX_FILE, &text, err) < 0)
+	if (file_read(AT_FDCWD, file, MAX_FILE, &text, err) < 0)
 		return NULL;
 	buf_str(&text);
 	/* "4:memory:/path", "0::/path" */
@@ -294,8 +295,21 @@ char *cgroups_own(const struct cgroups *g, struct err *err)
 			     : str_eq(list, want->controllers) || in_list(list, "memory"))
 			return xstrdup(path);
 	}
-	err_set(err, ERR_NOT_FOUND, "no own cgroup in /proc/self/cgroup");
+	err_set(err, ERR_NOT_FOUND, "no cgroup in %s", file);
 	return NULL;
+}
+
+char *cgroups_own(const struct cgroups *g, struct err *err)
+{
+	return group_in(g, "/proc/self/cgroup", err);
+}
+
+char *cgroups_of(const struct cgroups *g, pid_t pid, struct err *err)
+{
+	char file[32];
+
+	snprintf(file, sizeof(file), "/proc/%d/cgroup", (int)pid);
+	return group_in(g, file, err);
 }
 
 /* --- making ------------------------------------------------------------------------- */

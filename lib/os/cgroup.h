@@ -55,6 +55,9 @@ int cgroups_tree_dir(const struct cgroups *g, unsigned i, const char *path,
  */
 char *cgroups_own(const struct cgroups *g, struct err *err);
 
+/* The same of another process: ERR_NOT_FOUND when it is gone. Caller frees. */
+char *cgroups_of(const struct cgroups *g, pid_t pid, struct err *err);
+
 /*
  * Makes a group in every hierarchy, parents included; on version 2 the controllers are
  * enabled from the root down to it. An existing group is fine. 0 or -1; on failure what
