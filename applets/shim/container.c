@@ -427,8 +427,8 @@ void ctr_start(struct shim *s, struct chan *c, struct chan_msg *m)
 	ct->start = r;
 	st = xcalloc(1, sizeof(*st));
 	*st = (struct start){ct, {-1, -1, -1}};
-	if (logger_open(&ct->log, str_or_empty(json_str(ct->req, "log_path")), &err) <
-		    0 ||
+	if (logger_open(&ct->log, pod_str(s, "log_directory"),
+			str_or_empty(json_str(ct->req, "log_path")), &err) < 0 ||
 	    (!json_bool(ct->req, "tty", false) && make_pipes(ct, st->stdio, &err) < 0) ||
 	    work_start(s, start_work, start_done, st, &err) < 0) {
 		failed_to_start(ct, &err);

@@ -12,37 +12,67 @@
 #include "base/time.h"
 #include "os/fd.h"
 #include "os/file.h"
+#include "os/path.h"
 
-static int open_log(const char *path, struct err *err)
+/* Opens path below base, where a pod with a volume may have put symlinks. */
+static int open_beneath(const char *base, const char *path, struct err *err)
 {
-	const char *slash = strrchr(path, '/');
-	STR_AUTO dir = xstrndup(path, slash ? (size_t)(slash - path) : 0);
+	FD_AUTO dir = file_open(AT_FDCWD, base, O_RDONLY | O_DIRECTORY, 0, err);
+
+	while (dir >= 0) {
+		size_t n = strcspn(path, "/");
+		STR_AUTO name = xstrndup(path, n);
+		int sub;
+
+		if (!path[n])
+			return path_open_beneath(dir, path,
+						 O_WRONLY | O_APPEND | O_CREAT |
+							 O_NOFOLLOW | O_NONBLOCK |
+							 O_NOCTTY,
+						 0640, err);
+		path += n + 1;
+		if (!n)
+			continue;
+		if (mkdirat(dir, name, 0755) < 0 && errno != EEXIST)
+			return err_sys(err, errno, "make directory %s", name);
+		sub = path_open_beneath(dir, name, O_RDONLY | O_DIRECTORY, 0, err);
+		fd_close(&dir);
+		dir = sub;
+	}
+	return -1;
+}
+
+static int open_log(const char *base, const char *path, struct err *err)
+{
+	size_t n = strlen(base);
 	FD_AUTO fd = -1;
 	struct stat st;
 
-	if (*path != '/')
-		return err_set(err, ERR_INVALID, "log path %s is not absolute", path);
-	if (*dir && file_mkdirs(AT_FDCWD, dir, 0755, err) < 0)
+	if (*base != '/' || !str_starts(path, base) || path[n] != '/')
+		return err_set(err, ERR_INVALID,
+			       "log path %s is not in the log directory \"%s\"", path,
+			       base);
+	if (file_mkdirs(AT_FDCWD, base, 0755, err) < 0)
 		return err_wrap(err, "log %s", path);
-	fd = file_open(AT_FDCWD, path,
-		       O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
-		       0640, err);
+	fd = open_beneath(base, path + n, err);
 	if (fd < 0)
-		return err_wrap(err, "log");
+		return err_wrap(err, "log %s", path);
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return err_set(err, ERR_INVALID, "log %s: not a regular file", path);
 	return fd_take(&fd);
 }
 
-int logger_open(struct logger *g, const char *path, struct err *err)
+int logger_open(struct logger *g, const char *base, const char *path, struct err *err)
 {
 	g->fd = -1;
 	if (!*path)
 		return 0;
-	g->fd = open_log(path, err);
+	g->fd = open_log(base, path, err);
 	if (g->fd < 0)
 		return -1;
+	free(g->base);
 	free(g->path);
+	g->base = xstrdup(base);
 	g->path = xstrdup(path);
 	return 0;
 }
@@ -53,7 +83,7 @@ int logger_reopen(struct logger *g, struct err *err)
 
 	if (!g->path)
 		return 0;
-	fd = open_log(g->path, err);
+	fd = open_log(g->base, g->path, err);
 	if (fd < 0)
 		return -1;
 	fd_close(&g->fd);
@@ -131,6 +161,7 @@ void logger_end(struct logger *g, struct logger_stream *s)
 void logger_done(struct logger *g)
 {
 	fd_close(&g->fd);
+	free(g->base);
 	free(g->path);
-	g->path = NULL;
+	g->base = g->path = NULL;
 }

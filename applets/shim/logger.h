@@ -11,7 +11,8 @@
 enum { LOGGER_MAX_LINE = 16384 };
 
 struct logger {
-	char *path; /* absolute; NULL: output is discarded */
+	char *base; /* the pod's log directory */
+	char *path; /* absolute, below base; NULL: output is discarded */
 	int fd;
 };
 
@@ -21,8 +22,11 @@ struct logger_stream {
 	struct buf line;
 };
 
-/* Opens (creates, appends) the file; parents are made. path may be "" (no log). */
-int logger_open(struct logger *g, const char *path, struct err *err);
+/*
+ * Opens (creates, appends) the file; parents are made. path may be "" (no
+ * log). Below base no symlink is followed (R18).
+ */
+int logger_open(struct logger *g, const char *base, const char *path, struct err *err);
 
 /* Opens the path again after somebody renamed the file. The old one is kept on failure. */
 int logger_reopen(struct logger *g, struct err *err);

@@ -40,6 +40,13 @@ static void log_is(const char *name, const char *want)
 	CHECK_STR(buf_str(&got), want);
 }
 
+static int log_open(struct logger *g, const char *name)
+{
+	char *path = in_dir(name);
+
+	return logger_open(g, dir, path, &err);
+}
+
 static void add(struct logger *g, struct logger_stream *s, const char *text)
 {
 	logger_add(g, s, text, strlen(text));
@@ -50,7 +57,7 @@ TEST(lines)
 	struct logger g = {.fd = -1};
 	struct logger_stream out = {.name = "stdout"}, errs = {.name = "stderr"};
 
-	CHECK(logger_open(&g, in_dir("a/b/0.log"), &err) == 0);
+	CHECK(log_open(&g, "a/b/0.log") == 0);
 	add(&g, &out, "one\ntw");
 	add(&g, &errs, "\n");
 	add(&g, &out, "o\nrest");
@@ -74,7 +81,7 @@ TEST(long_lines)
 			memset(data, 'x', n);
 			data[n] = '\n';
 			unlink(in_dir("long"));
-			CHECK(logger_open(&g, in_dir("long"), &err) == 0);
+			CHECK(log_open(&g, "long") == 0);
 			for (size_t i = 0; i <= n; i += chunk)
 				logger_add(&g, &out, data + i,
 					   n + 1 - i < chunk ? n + 1 - i : chunk);
@@ -94,7 +101,7 @@ TEST(rotation)
 	struct logger_stream out = {.name = "stdout"};
 	char old[128];
 
-	CHECK(logger_open(&g, in_dir("r.log"), &err) == 0);
+	CHECK(log_open(&g, "r.log") == 0);
 	add(&g, &out, "first\nha");
 	strcpy(old, in_dir("r.log"));
 	CHECK(rename(old, in_dir("r.log.1")) == 0);
@@ -111,13 +118,28 @@ TEST(only_a_file_of_its_own)
 	struct logger g = {.fd = -1};
 
 	CHECK(symlink("/dev/null", in_dir("link")) == 0);
-	CHECK(logger_open(&g, in_dir("link"), &err) < 0);
+	CHECK(log_open(&g, "link") < 0);
 	CHECK(mkfifo(in_dir("fifo"), 0600) == 0);
-	CHECK(logger_open(&g, in_dir("fifo"), &err) <
-	      0); /* and does not wait for a reader */
-	CHECK(logger_open(&g, dir, &err) < 0);
-	CHECK(logger_open(&g, "relative", &err) < 0);
-	CHECK(logger_open(&g, "", &err) == 0 && g.fd < 0);
+	CHECK(log_open(&g, "fifo") < 0); /* and does not wait for a reader */
+	CHECK(log_open(&g, ".") < 0);
+	CHECK(logger_open(&g, dir, "relative", &err) < 0);
+	CHECK(logger_open(&g, dir, "", &err) == 0 && g.fd < 0);
+	logger_done(&g);
+}
+
+/* R18: a pod that can write where its logs are must not lead us elsewhere. */
+TEST(no_symlink_below_the_base)
+{
+	struct logger g = {.fd = -1};
+
+	CHECK(mkdir(in_dir("base"), 0755) == 0);
+	CHECK(mkdir(in_dir("elsewhere"), 0755) == 0);
+	CHECK(symlink("../elsewhere", in_dir("base/c")) == 0);
+	CHECK(log_open(&g, "base/c/0.log") < 0);
+	CHECK(access(in_dir("elsewhere/0.log"), F_OK) < 0);
+	CHECK(log_open(&g, "base/../0.log") < 0);
+	CHECK(logger_open(&g, dir, "/elsewhere/0.log", &err) < 0);
+	CHECK(log_open(&g, "base//d/./0.log") == 0);
 	logger_done(&g);
 }
 
