@@ -124,6 +124,8 @@ static int enter_container(struct exec *x, struct err *err)
 		return -1;
 	if (oci_apply_oom(getpid(), &x->process, NULL, err) < 0)
 		return -1;
+	if (x->flags & CLONE_NEWUSER)
+		oci_raise_rlimits(&x->process, 0);
 	/* from here on we can be seen from within */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (x->flags && setns(how->pidfd, x->flags) < 0)

@@ -249,6 +249,12 @@ struct oci_enter {
 
 /* Rlimits, which may need rights that are dropped later. */
 int oci_set_rlimits(const struct oci_process *p, int sock, struct err *err);
+
+/*
+ * The same for another process (0: the caller), as far as is permitted: in a user namespace
+ * it could not raise its own, as that takes CAP_SYS_RESOURCE over the host.
+ */
+void oci_raise_rlimits(const struct oci_process *p, pid_t pid);
 /* Everything from the terminal to execve. Returns only on failure. */
 int oci_enter(const struct oci_enter *e, struct err *err);
 /* Closes all fds but 0 to 2 and these (-1: none); list is sorted in place. */

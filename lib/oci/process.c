@@ -69,6 +69,17 @@ void oci_close_but(int *keep, size_t n)
 	close_from_to(next, ~0U);
 }
 
+void oci_raise_rlimits(const struct oci_process *p, pid_t pid)
+{
+	for (size_t i = 0; i < p->nrlimits; i++) {
+		const struct oci_rlimit *l = &p->rlimits[i];
+		struct rlimit want = {l->soft, l->hard};
+
+		if (prlimit(pid, l->resource, &want, NULL) < 0)
+			continue; /* oci_set_rlimits clamps it, and says so */
+	}
+}
+
 int oci_set_rlimits(const struct oci_process *p, int sock, struct err *err)
 {
 	for (size_t i = 0; i < p->nrlimits; i++) {

@@ -383,6 +383,7 @@ static int drive(struct start *s, pid_t pid, struct err *err)
 	    oci_apply_oom(pid, &s->process, s->warnings, err) < 0 ||
 	    (how->cgroup && cgroup_join(how->cgroups, how->cgroup, pid, err) < 0))
 		return -1;
+	oci_raise_rlimits(&s->process, pid);
 	if (send(s->sock[0], "", 1, MSG_NOSIGNAL) != 1)
 		return err_sys(err, errno, "the container's process died");
 	if (oci_wait(s->sock[0], how->start_fd >= 0, s->warnings, err) < 0)
