@@ -1,0 +1,455 @@
+#!/bin/sh
+# cgroup2-guest.sh: process 1 of the guest of cgroup2.sh. Mounts what a node has, with cgroup
+# version 2 only, starts a registry and the daemon, and looks at what 'ctl' brings about.
+export PATH=/bin:/sbin:/usr/bin HOME=/root
+top=/sys/fs/cgroup
+t=/run/t
+registry=127.0.0.1:5000
+
+setup()
+{
+	mount -t proc -o nosuid,nodev,noexec proc /proc
+	mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
+	mount -t devtmpfs dev /dev 2>/dev/null
+	mkdir -p /dev/pts /dev/shm /dev/mqueue
+	mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
+	mount -t tmpfs shm /dev/shm
+	mount -t mqueue mqueue /dev/mqueue
+	mount -t tmpfs -o mode=755 run /run
+	mount -t tmpfs tmp /tmp
+	mount -t cgroup2 -o nsdelegate,memory_recursiveprot cgroup2 $top
+	mount --make-rshared /
+	modprobe -a overlay veth bridge br_netfilter nf_tables
+	ip link set lo up
+	mkdir -p $t/logs
+}
+
+# --- short words -------------------------------------------------------------------------------
+
+say()
+{
+	echo "$*" >/dev/console
+}
+
+fail()
+{
+	echo "$*" >$t/why
+	exit 1
+}
+
+equal() # WHAT GOT WANT
+{
+	[ "$2" = "$3" ] || fail "$1: \"$2\", not \"$3\""
+}
+
+until_equal() # WHAT WANT COMMAND...: within 10 s
+{
+	what=$1 want=$2
+	shift 2
+	i=0
+	while got=$("$@" 2>&1) && [ "$got" = "$want" ] && return 0 || true; do
+		i=$((i + 1))
+		[ $i -lt 100 ] || fail "$what: \"$got\", not \"$want\" after 10 s"
+		usleep 100000
+	done
+}
+
+ctl()
+{
+	cribox ctl -t 60s "$@"
+}
+
+# What a command says is the reason if it fails.
+run()
+{
+	"$@" >$t/run.out 2>&1 || fail "$*: $(tail -n 2 $t/run.out)"
+	cat $t/run.out
+}
+
+pod_json() # NAME [LINUX]
+{
+	cat >"$t/$1.pod" <<-END
+		{"metadata": {"name": "$1", "uid": "$1-uid", "namespace": "default"},
+		 "log_directory": "$t/logs/$1", "linux": {${2:-}}}
+	END
+}
+
+make_pod() # NAME [LINUX]: $t/NAME.id
+{
+	pod_json "$@"
+	run ctl runp "$t/$1.pod" >"$t/$1.id"
+	[ -s "$t/$1.id" ] || fail "runp printed no id"
+}
+
+pod()
+{
+	cat "$t/$1.id"
+}
+
+# A container of the box image: $t/NAME.id. LINUX: its JSON.
+make_ctr() # POD NAME SHELL-COMMAND [LINUX] [IMAGE]
+{
+	cat >"$t/$2.ctr" <<-END
+		{"metadata": {"name": "$2"}, "image": {"image": "$registry/${5:-box}:latest"},
+		 "command": ["sh", "-c", "$3"], "log_path": "$2.log", "linux": {${4:-}}}
+	END
+	run ctl create --no-pull "$(pod "$1")" "$t/$2.ctr" "$t/$1.pod" >"$t/$2.id"
+	run ctl start "$(pod "$2")" >/dev/null
+}
+
+field() # CONTAINER KEY: the first of that name in the status
+{
+	ctl inspect -o json "$(pod "$1")" | sed -n "s/^ *\"$2\": \"\\{0,1\\}\\([^\",]*\\).*/\\1/p" |
+		head -n 1
+}
+
+state()
+{
+	field "$1" state
+}
+
+pod_state()
+{
+	ctl inspectp -o json "$(pod "$1")" | sed -n 's/^ *"state": "\([^"]*\)".*/\1/p' | head -n 1
+}
+
+group_of_pid()
+{
+	sed 's/^0:://' "/proc/$1/cgroup"
+}
+
+group() # CONTAINER: its group's path, from the process
+{
+	group_of_pid "$(field "$1" pid)"
+}
+
+shim() # POD: the shim's pid
+{
+	# the pod's init process, if it has one, is there too
+	while read -r p; do
+		case $(tr '\0' ' ' <"/proc/$p/cmdline") in *shim*) echo "$p" ;; esac
+	done <"$top/cribox/shims/$(pod "$1")/cgroup.procs" | head -n 1
+}
+
+inside() # CONTAINER COMMAND...
+{
+	name=$1
+	shift
+	ctl exec -s "$(pod "$name")" "$@"
+}
+
+start_crid()
+{
+	cribox crid \
+		--log-level debug >>$t/crid.log 2>&1 &
+	echo $! >$t/crid.pid
+	i=0
+	until ctl version >/dev/null 2>&1; do
+		i=$((i + 1))
+		[ $i -lt 100 ] || fail "crid does not answer"
+		usleep 100000
+	done
+}
+
+wait_for_registry()
+{
+	i=0
+	until wget -q -O /dev/null http://$registry/v2/ || [ $i -ge 100 ]; do
+		i=$((i + 1))
+		usleep 100000
+	done
+}
+
+kill_crid()
+{
+	kill -9 "$(cat $t/crid.pid)"
+	while kill -0 "$(cat $t/crid.pid)" 2>/dev/null; do usleep 20000; done
+}
+
+what_there_is()
+{
+	find $top -mindepth 1 -type d | grep -v "^$top/kubepods" | sed 's/^/cgroup /'
+	cut -d' ' -f5 /proc/self/mountinfo | sed 's/^/mount /'
+	find /run/netns /run/cribox/pods /var/lib/cribox/pods /var/lib/cribox/containers \
+		-mindepth 1 2>/dev/null | sed 's/^/file /'
+	cut -d: -f1 /proc/net/dev | sed -n '3,$s/^ */interface /p'
+	for p in /proc/[0-9]*; do
+		[ "${p#/proc/}" != "$(cat $t/crid.pid)" ] || continue
+		name=$(tr '\0' ' ' <"$p/cmdline" 2>/dev/null) || continue
+		case $name in *cribox* | *pause* | *sleep*) echo "process $name" ;; esac
+	done
+}
+
+# --- tests, in this order; later ones use the pods of earlier ones ----------------------------
+
+test_pull()
+{
+	equal "hierarchies" "$(grep -c ' - cgroup ' /proc/self/mountinfo)" 0
+	run ctl pull $registry/box:latest >/dev/null
+	run ctl pull $registry/deep:latest >/dev/null
+	equal "images" "$(ctl images -q | wc -l)" 2
+}
+
+test_a_pod_without_a_parent()
+{
+	make_pod plain
+	make_ctr plain main "echo out; echo err >&2; exec sleep 1000" \
+		'"resources": {"memory_limit_in_bytes": 67108864, "cpu_quota": 50000,
+		  "cpu_period": 100000, "cpu_shares": 512,
+		  "unified": {"pids.max": "32", "memory.oom.group": "1"}}'
+	equal state "$(state main)" CONTAINER_RUNNING
+	g=$(group main)
+	equal group "$g" "/cribox/$(pod plain)/$(pod main)"
+	equal processes "$(cat "$top$g/cgroup.procs")" "$(field main pid)"
+}
+
+test_limits()
+{
+	g=$top$(group main)
+	equal memory.max "$(cat "$g/memory.max")" 67108864
+	[ ! -e "$g/memory.swap.max" ] || equal memory.swap.max "$(cat "$g/memory.swap.max")" 0
+	equal cpu.max "$(cat "$g/cpu.max")" "50000 100000"
+	equal cpu.weight "$(cat "$g/cpu.weight")" 59
+	equal pids.max "$(cat "$g/pids.max")" 32
+	equal memory.oom.group "$(cat "$g/memory.oom.group")" 1
+	# shellcheck disable=SC2016
+	! inside main sh -c 'i=0; while [ $i -lt 40 ]; do sleep 3 & i=$((i + 1)); done' \
+		>$t/forks 2>&1 || fail "40 processes are allowed"
+	[ "$(sed -n 's/^max //p' "$g/pids.events")" -gt 0 ] || fail "pids.events: 0"
+	until_equal "processes" 1 sh -c "wc -l <$g/cgroup.procs"
+	equal state "$(state main)" CONTAINER_RUNNING
+}
+
+test_the_place_of_the_shim()
+{
+	s=$(shim plain)
+	equal "group of the shim" "$(group_of_pid "$s")" "/cribox/shims/$(pod plain)"
+	equal "its oom_score_adj" "$(cat "/proc/$s/oom_score_adj")" -998
+	equal "that of the container" "$(cat "/proc/$(field main pid)/oom_score_adj")" 0
+	equal "processes in the pod's group" "$(cat "$top/cribox/$(pod plain)/cgroup.procs")" ""
+}
+
+test_exec_and_logs()
+{
+	equal "own group" "$(inside main cat /proc/self/cgroup)" "0::/"
+	equal "view" "$(inside main cat /sys/fs/cgroup/memory.max)" 67108864
+	! inside main mkdir /sys/fs/cgroup/x 2>$t/err || fail "the groups can be written"
+	equal "streamed" "$(run ctl exec "$(pod main)" cat /sys/fs/cgroup/cgroup.controllers)" \
+		"$(cat "$top$(group main)/cgroup.controllers")"
+	equal "exit status" "$(inside main sh -c 'exit 7' >/dev/null 2>&1; echo $?)" 7
+	inside main sh -c 'sleep 3' &
+	usleep 1500000
+	equal "processes with an exec" "$(wc -l <"$top$(group main)/cgroup.procs")" 2
+	wait
+	equal logs "$(ctl logs "$(pod main)" 2>/dev/null)" out
+	equal "log file" "$(cut -d' ' -f2- $t/logs/plain/main.log | sort)" "stderr F err
+stdout F out"
+}
+
+test_devices()
+{
+	inside main sh -c 'mknod /tmp/kmsg c 1 11 && mknod /tmp/null c 1 3' || fail mknod
+	equal "a default device" "$(inside main sh -c 'echo x >/tmp/null && echo ok')" ok
+	! inside main sh -c 'head -c 1 /tmp/kmsg' >$t/out 2>&1 || fail "/dev/kmsg could be read"
+	grep -q 'Operation not permitted' $t/out || fail "kmsg: $(cat $t/out)"
+	! inside main sh -c 'echo x >/tmp/kmsg' 2>$t/out || fail "/dev/kmsg could be written"
+}
+
+test_out_of_memory()
+{
+	make_ctr plain oom "sleep 0.2; tail /dev/zero" '"resources": {"memory_limit_in_bytes": 16777216}'
+	until_equal "state" CONTAINER_EXITED state oom
+	equal reason "$(field oom reason)" OOMKilled
+	equal exitCode "$(field oom exitCode)" 137
+	# a child is killed, the container goes on
+	make_ctr plain oom2 "sh -c 'tail /dev/zero'; exit 3" \
+		'"resources": {"memory_limit_in_bytes": 16777216}'
+	until_equal "state" CONTAINER_EXITED state oom2
+	equal "exitCode of the parent" "$(field oom2 exitCode)" 3
+	run ctl rm "$(pod oom)" "$(pod oom2)" >/dev/null
+	equal "groups" "$(find "$top/cribox/$(pod plain)" -mindepth 1 -type d | wc -l)" 1
+}
+
+test_a_kubelets_parent()
+{
+	for g in kubepods kubepods/burstable kubepods/burstable/pod1; do
+		mkdir "$top/$g"
+	done
+	for g in . kubepods kubepods/burstable; do
+		for c in cpu memory pids; do echo +$c >"$top/$g/cgroup.subtree_control"; done
+	done
+	echo 100000000 >$top/kubepods/burstable/pod1/memory.max
+	make_pod kube '"cgroup_parent": "/kubepods/burstable/pod1"'
+	make_ctr kube k1 "trap 'exit 5' TERM; while :; do usleep 100000; done" \
+		'"resources": {"memory_limit_in_bytes": 33554432, "oom_score_adj": 985}'
+	make_ctr kube k2 "exec sleep 1000"
+	equal group "$(group k1)" "/kubepods/burstable/pod1/$(pod k1)"
+	equal memory.max "$(cat "$top$(group k1)/memory.max")" 33554432
+	equal oom_score_adj "$(cat "/proc/$(field k1 pid)/oom_score_adj")" 985
+	equal "group of the shim" "$(group_of_pid "$(shim kube)")" "/cribox/shims/$(pod kube)"
+	equal "processes in the parent" "$(cat $top/kubepods/burstable/pod1/cgroup.procs)" ""
+}
+
+test_a_user_namespace()
+{
+	make_pod user '"security_context": {"namespace_options": {"userns_options": {"mode": 0,
+		"uids": [{"host_id": 100000, "container_id": 0, "length": 65536}],
+		"gids": [{"host_id": 100000, "container_id": 0, "length": 65536}]}}}'
+	make_ctr user u1 "exec sleep 1000" '"resources": {"memory_limit_in_bytes": 33554432}'
+	equal "uid on the host" "$(stat -c %u "/proc/$(field u1 pid)")" 100000
+	equal "owner of a file" "$(inside u1 stat -c %u /bin/busybox)" 0
+	equal "a file of its own" "$(inside u1 sh -c 'touch /root/x && stat -c %u /root/x')" 0
+	equal "view" "$(inside u1 cat /sys/fs/cgroup/memory.max)" 33554432
+	equal "own group" "$(inside u1 cat /proc/self/cgroup)" "0::/"
+	equal "limit of open files" "$(inside u1 sh -c 'ulimit -Hn')" \
+		"$(inside main sh -c 'ulimit -Hn')"
+	equal "a device" "$(inside u1 sh -c 'echo x >/dev/null && echo ok')" ok
+}
+
+test_a_container_that_manages_groups()
+{
+	make_pod boss '"security_context": {"privileged": true}'
+	make_ctr boss b1 "mkdir /sys/fs/cgroup/init && echo 0 >/sys/fs/cgroup/init/cgroup.procs && echo +memory +pids >/sys/fs/cgroup/cgroup.subtree_control && echo ready; exec sleep 1000" \
+		'"security_context": {"privileged": true}'
+	until_equal "log" ready ctl logs "$(pod b1)"
+	equal "an exec" "$(inside b1 echo works 2>&1)" works
+	inside b1 head -c 1 /dev/kmsg >/dev/null || fail "a privileged one cannot read /dev/kmsg"
+	run ctl stop --timeout 0 "$(pod b1)" >/dev/null
+	run ctl rm "$(pod b1)" >/dev/null
+	run ctl stopp "$(pod boss)" >/dev/null
+	run ctl rmp "$(pod boss)" >/dev/null
+}
+
+test_100_layers()
+{
+	make_pod deep
+	make_ctr deep d1 "cat /layer-0 /layer-99; exec sleep 1000" '' deep
+	until_equal log "0
+99" ctl logs "$(pod d1)"
+	equal "a write" "$(inside d1 sh -c 'echo new >/layer-50 && cat /layer-50')" new
+}
+
+test_the_daemon_is_killed()
+{
+	make_ctr plain late "sleep 2; exit 9"
+	before=$(ctl ps -q | sort)
+	kill_crid
+	until_equal "the group of one that ends" gone \
+		sh -c "[ -d $top/cribox/$(pod plain)/$(pod late) ] || echo gone"
+	start_crid
+	equal "containers" "$(ctl ps -q | sort)" "$(echo "$before" | grep -v "$(pod late)")"
+	equal "exit code of the one that ended" "$(field late exitCode)" 9
+	equal "exec" "$(inside main echo works)" works
+}
+
+test_a_shim_is_killed()
+{
+	make_pod lost '"cgroup_parent": "/kubepods/burstable/pod2"'
+	make_ctr lost l1 "exec sleep 1000"
+	g=$(group l1) pid=$(field l1 pid)
+	kill -9 "$(shim lost)"
+	until_equal "state of the pod" SANDBOX_NOTREADY pod_state lost
+	until_equal "state of the container" CONTAINER_EXITED state l1
+	equal exitCode "$(field l1 exitCode)" 137
+	[ ! -e "/proc/$pid" ] || fail "the container lives"
+	until_equal "its group" gone sh -c "[ -d $top$g ] || echo gone"
+	run ctl stopp "$(pod lost)" >/dev/null
+	run ctl rmp "$(pod lost)" >/dev/null
+	[ ! -e "$top/cribox/shims/$(pod lost)" ] || fail "the shim's group is there"
+	rmdir $top/kubepods/burstable/pod2 || fail "the parent is in use"
+}
+
+# What a kubelet does that does not know a pod: kills all in its group, and removes it.
+test_the_pods_group_is_removed()
+{
+	make_pod gone '"cgroup_parent": "/kubepods/burstable/pod3"'
+	make_ctr gone g1 "exec sleep 1000"
+	make_ctr gone g2 "exec sleep 1000"
+	parent=$top/kubepods/burstable/pod3
+	shim=$(shim gone)
+	for procs in "$parent"/cgroup.procs "$parent"/*/cgroup.procs; do
+		while read -r p; do kill -9 "$p"; done <"$procs"
+	done
+	until_equal "the parent" gone \
+		sh -c "rmdir $parent/*/ $parent 2>/dev/null; [ -d $parent ] || echo gone"
+	until_equal "state" CONTAINER_EXITED state g1
+	equal "exit code" "$(field g1 exitCode) $(field g2 exitCode)" "137 137"
+	kill -0 "$shim" || fail "the shim died with the pod"
+	equal "state of the pod" "$(pod_state gone)" SANDBOX_READY
+	run ctl rm "$(pod g1)" >/dev/null
+	run ctl stopp "$(pod gone)" >/dev/null
+	run ctl rmp "$(pod gone)" >/dev/null
+	[ ! -d "$parent" ] || fail "the parent is back"
+}
+
+test_stop()
+{
+	run ctl stop --timeout 5 "$(pod k1)" >/dev/null
+	equal "exit code" "$(field k1 exitCode)" 5
+	g=$top$(group k2)
+	run ctl stop --timeout 0 "$(pod k2)" >/dev/null
+	equal "exit code" "$(field k2 exitCode)" 137
+	run ctl rm "$(pod k1)" "$(pod k2)" >/dev/null
+	[ ! -d "$g" ] || fail "the group is there"
+	for p in plain kube user deep; do
+		run ctl stopp "$(pod $p)" >/dev/null
+		run ctl rmp "$(pod $p)" >/dev/null
+	done
+	rmdir $top/kubepods/burstable/pod1 || fail "the kubelet's group is in use"
+	equal "containers" "$(ctl ps -aq)$(ctl pods -q)" ""
+}
+
+test_nothing_is_left()
+{
+	i=0
+	while what_there_is >$t/after; grep -vxF -f $t/before $t/after >$t/left; do
+		i=$((i + 1))
+		[ $i -lt 8 ] || fail "left behind: $(tr '\n' ';' <$t/left)"
+		usleep 500000
+	done
+}
+
+# --- all ---------------------------------------------------------------------------------------
+
+one() # TEST: in a shell of its own, as only the exit of one ends at the first failure
+{
+	rm -f $t/why
+	start=$(cut -d. -f1 /proc/uptime)
+	(set -e && "test_$1") >$t/test.log 2>&1
+	status=$?
+	took=$(($(cut -d. -f1 /proc/uptime) - start))
+	if [ $status = 0 ]; then
+		say "ok cgroup2: $1"
+	else
+		say "not ok cgroup2: $1: $(cat $t/why 2>/dev/null || tail -n 2 $t/test.log)"
+		tail -n 6 $t/crid.log | while read -r line; do say "# crid: $line"; done
+	fi
+	say "# $1 took $took s"
+}
+
+setup
+TESTS=$(echo "${TESTS:-}" | tr , ' ')
+say # the firmware's line ends
+say "# kernel $(uname -r), up for $(cut -d' ' -f1 /proc/uptime) s"
+cat >$t/registry.yml <<END
+version: 0.1
+log: {level: error, accesslog: {disabled: true}}
+storage: {filesystem: {rootdirectory: /var/lib/registry}}
+http: {addr: '$registry'}
+END
+docker-registry serve $t/registry.yml >$t/registry.log 2>&1 &
+(start_crid)
+wait_for_registry
+what_there_is >$t/before
+say "# the daemon and the registry are up after $(cut -d' ' -f1 /proc/uptime) s"
+
+all="pull a_pod_without_a_parent limits the_place_of_the_shim exec_and_logs devices
+	out_of_memory a_kubelets_parent a_user_namespace a_container_that_manages_groups
+	100_layers the_daemon_is_killed a_shim_is_killed the_pods_group_is_removed stop
+	nothing_is_left"
+for name in ${TESTS:-$all}; do
+	one "$name"
+done
+say "# the end, after $(cut -d' ' -f1 /proc/uptime) s"
+sync
+poweroff -f
