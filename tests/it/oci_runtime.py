@@ -302,6 +302,7 @@ def test_join_namespaces(bed):
     c["linux"]["namespaces"] = [{"type": "mount"}] + [
         {"type": t, "path": "/proc/%d/ns/%s" % (pid, f)} for t, f in names.items()
     ]
+    c["linux"]["cgroupsPath"] = "/%s/second" % os.path.basename(bed.dir)
     out = bed.output(c, id="second").split()
     want = [os.readlink("/proc/%d/ns/%s" % (pid, f)) for f in "user net ipc uts pid".split()]
     equal(out[:5], want)

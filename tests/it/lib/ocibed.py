@@ -110,6 +110,8 @@ class Bed:
         return c
 
     def use(self, config):
+        """Makes it the bundle's; its cgroup is this bed's own, for tests may run side by side."""
+        config["linux"].setdefault("cgroupsPath", "/%s/c" % os.path.basename(self.dir))
         with open(os.path.join(self.bundle, "config.json"), "w") as f:
             json.dump(config, f)
 
@@ -155,10 +157,15 @@ class Bed:
             for top, dirs, _ in os.walk("/sys/fs/cgroup"):
                 if top.count("/") > 8:
                     dirs[:] = []
-                found += [os.path.join(top, d) for d in dirs if d == id]
+                mine = os.path.basename(self.dir) in top or "/cribox-it" in top
+                found += [os.path.join(top, d) for d in dirs if mine and d == "c"]
         return found
 
     def close(self):
         for id in set(self.ids):
             self.call("delete", "-f", id)
+        for top in ("/sys/fs/cgroup",) + tuple(e.path for e in os.scandir("/sys/fs/cgroup") if e.is_dir()):
+            path = os.path.join(top, os.path.basename(self.dir))
+            if os.path.isdir(path):
+                os.rmdir(path)
         shutil.rmtree(self.dir, ignore_errors=True)
