@@ -302,9 +302,12 @@ int mount_overlay(const struct mount_overlay *o, struct err *err)
 	}
 	clones = xmalloc(o->nlower * sizeof(*clones));
 	memset(clones, -1, o->nlower * sizeof(*clones));
-	/* before 6.15, layers that are detached mounts are refused: the child attaches them */
-	if (clone_layers(o, clones, err) == 0 &&
-	    (o->userns_fd < 0 || (fd = overlay_new(o, clones, err)) < 0))
+	/*
+	 * Layers that are detached mounts are refused before 6.15; 6.12 does so after it has
+	 * left its mark of a volatile overlay in workdir, and then refuses that, too. So they
+	 * are not tried: the child attaches them.
+	 */
+	if (clone_layers(o, clones, err) == 0)
 		fd = overlay_in_child(o, clones, err);
 	for (size_t i = 0; i < o->nlower; i++)
 		fd_close(&clones[i]);
