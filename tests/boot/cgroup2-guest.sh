@@ -423,6 +423,7 @@ one() # TEST: in a shell of its own, as only the exit of one ends at the first f
 	else
 		say "not ok cgroup2: $1: $(cat $t/why 2>/dev/null || tail -n 2 $t/test.log)"
 		tail -n 6 $t/crid.log | while read -r line; do say "# crid: $line"; done
+		dmesg | tail -n 3 | while read -r line; do say "# kernel: $line"; done
 	fi
 	say "# $1 took $took s"
 }
