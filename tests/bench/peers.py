@@ -27,6 +27,7 @@ STARTS, EXECS, PULLS = (5, 20, 1) if QUICK else (20, 100, 2)
 PODS, IDLE_SECONDS = (10, 10) if QUICK else (20, 30)
 FLUSHES = "fsync,fdatasync,sync,syncfs,sync_file_range,msync"
 IMAGE_LAYERS, IMAGE_SIZE = 5, 202 * 10**6  # compressed
+LAYER_FILES = 3000
 IMAGE_FILES = ("/usr/lib", "/usr/share", "/usr/bin")
 rows = []
 
@@ -253,7 +254,7 @@ def big_image():
     tops = [some_files(top) for top in IMAGE_FILES]
     layers, diff_ids, unpacked, count = [], [], 0, 0
     while sum(d["size"] for d in layers) < IMAGE_SIZE and tops:
-        layer, size, more = crid.oci.Layer(), 0, False
+        layer, size, more = crid.oci.Layer(), 0, 0
         tops.append(tops.pop(0))
         for name, length in tops[-1]:
             if length is None:
@@ -261,9 +262,10 @@ def big_image():
                 continue
             with open(name, "rb") as f:
                 layer.file(name[1:], f.read(), os.stat(name).st_mode & 0o755)
-            size, count, more = size + length, count + 1, True
-            if size > 2.8 * IMAGE_SIZE / IMAGE_LAYERS:  # what gzip makes of them
+            size, more = size + length, more + 1
+            if more == LAYER_FILES or size > 2.8 * IMAGE_SIZE / IMAGE_LAYERS:  # gzip's work
                 break
+        count += more
         if not more:
             tops.pop()
             continue
