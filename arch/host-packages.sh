@@ -27,11 +27,11 @@ case "${1:-} ${2:-}" in
 "test ")
 	list="$run gcc libc6-dev clang-format-14 clang-14 clang-tidy-14 libclang-rt-14-dev
 		shellcheck cppcheck qemu-user-static busybox-static nftables kmod openssl
-		protobuf-compiler python3-grpcio python3-protobuf python3-websocket python3-yaml
-		runc crun containerd util-linux procps strace qemu-system-x86 e2fsprogs"
+		protobuf-compiler libprotobuf-c-dev python3-grpcio python3-protobuf python3-websocket python3-yaml
+		runc crun containerd containernetworking-plugins util-linux procps strace qemu-system-x86 e2fsprogs"
 	;;
 "bench ")
-	list="$run gcc libc6-dev protobuf-compiler python3-grpcio python3-protobuf busybox-static
+	list="$run gcc libc6-dev protobuf-compiler libprotobuf-c-dev python3-grpcio python3-protobuf busybox-static
 		runc crun containerd containernetworking-plugins util-linux nftables strace"
 	;;
 *)
