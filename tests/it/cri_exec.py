@@ -257,7 +257,9 @@ def test_exec_tty_and_resize(b):
 
 
 def test_exec_ctrl_c(b):
-    s = Session(b, sleeper(b), "trap 'echo int; exit 5' INT; echo on; sleep 50", tty=True, stdin=True)
+    # a signal between two commands waits for the end of the second: it must be near
+    script = "trap 'echo int; exit 5' INT; echo on; while :; do sleep 0.2; done"
+    s = Session(b, sleeper(b), script, tty=True, stdin=True)
     s.until(STDOUT, b"on\r\n")
     s.send(STDIN, b"\x03")
     status, out, _ = s.result()
