@@ -283,7 +283,7 @@ static struct pod *find_or_done(struct rpc *r, const char *id,
 	return p;
 }
 
-static void stop_done(struct pending *q, struct chan_msg *m, const struct err *err)
+static void stop_cleaned(struct pending *q, struct chan_msg *m, const struct err *err)
 {
 	Cri__StopPodSandboxResponse resp = CRI__STOP_POD_SANDBOX_RESPONSE__INIT;
 
@@ -294,6 +294,17 @@ static void stop_done(struct pending *q, struct chan_msg *m, const struct err *e
 	if (m)
 		pod_set_doc(q->pod, json_obj(m->json, "pod"));
 	call_reply(q->call, &resp.base);
+}
+
+static void stop_done(struct pending *q, struct chan_msg *m, const struct err *err)
+{
+	struct pod *p = q->pod;
+
+	if (err && !p->chan &&
+	    !p->gone) /* the shim died on the way: stopped without it */
+		shim_cleanup(p, q->call, NULL, false, stop_cleaned);
+	else
+		stop_cleaned(q, m, err);
 }
 
 static yyjson_mut_doc *request(const char *op, const char *id)
@@ -315,7 +326,7 @@ void do_StopPodSandbox(struct rpc *r)
 	if (!p)
 		return;
 	if (!p->chan) {
-		shim_cleanup(p, r->call, NULL, false, stop_done);
+		shim_cleanup(p, r->call, NULL, false, stop_cleaned);
 		return;
 	}
 	d = request("pod.stop", p->id);
