@@ -340,7 +340,8 @@ static void failed_to_start(struct container *ct, const struct err *err)
 	fd_close(&ct->stdin_fd);
 	ct->state = CTR_EXITED;
 	ct->exit_code = 128;
-	ct->reason = "StartError";
+	/* the program could not be started, or there was nothing to start it in */
+	ct->reason = strstr(err->msg, "exec: ") ? "StartError" : "ContainerCannotRun";
 	ct->finished_at = time_real();
 	free(ct->message);
 	ct->message = xstrdup(err->msg);

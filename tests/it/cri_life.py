@@ -88,6 +88,19 @@ def test_no_false_oom(b):
           (137, "Error"), "SIGKILL with a limit")  # fmt: skip
 
 
+def test_container_cannot_run(b):
+    """Not the program but what it shall run in cannot be made: a mount on what is no directory."""
+    mounts = [{"host_path": b.logs, "container_path": "/etc/passwd/below"}]
+    ctr = b.create(host_pod(b), "true", mounts=mounts)
+    try:
+        b.client.StartContainer(container_id=ctr)
+        raise AssertionError("it was started")
+    except crid.grpc.RpcError as e:
+        holds(e.details(), "/etc/passwd/below", "message")
+    s = b.status(ctr)
+    equal((s.state, s.exit_code, s.reason), (EXITED, 128, "ContainerCannotRun"), "the end")
+
+
 def test_stop_by_term(b):
     ctr = b.start_ctr(host_pod(b), "trap 'exit 0' TERM; echo ready; sleep 1000 & wait")
     ready(b, ctr)
