@@ -27,7 +27,9 @@ static int send_view(struct unpack *u, int view, struct err *err)
 {
 	struct unpack_msg m = {.kind = MSG_VIEW};
 
-	if (sock_send_fds(u->sock, &m, sizeof(m), &view, 1) != sizeof(m))
+	/* one that has ended has said why before: unpack_read tells */
+	if (sock_send_fds(u->sock, &m, sizeof(m), &view, 1) != sizeof(m) &&
+	    errno != EPIPE)
 		return err_sys(err, errno, "talk to the unpacker");
 	return 0;
 }
