@@ -5,6 +5,7 @@
 #include "oci/oci.h"
 #include "os/ns.h"
 #include "wire/json.h"
+#include "wire/json_opt.h"
 
 /* --- spec --------------------------------------------------------------------------- */
 
@@ -147,22 +148,6 @@ struct oci_ns_type {
 	const char *name, *file;
 };
 extern const struct oci_ns_type oci_ns_types[OCI_NS_COUNT];
-
-/* Members of an object, checked: absent ones leave *ret as it is. Errors name where.key. */
-int oci_get_str(yyjson_val *obj, const char *where, const char *key, struct arena *a,
-		const char **ret, struct err *err);
-int oci_get_bool(yyjson_val *obj, const char *where, const char *key, bool *ret,
-		 struct err *err);
-int oci_get_i64(yyjson_val *obj, const char *where, const char *key, int64_t min,
-		int64_t max, int64_t *ret, bool *ret_has, struct err *err);
-int oci_get_u64(yyjson_val *obj, const char *where, const char *key, uint64_t max,
-		uint64_t *ret, bool *ret_has, struct err *err);
-int oci_get_obj(yyjson_val *obj, const char *where, const char *key, yyjson_val **ret,
-		struct err *err);
-int oci_get_arr(yyjson_val *obj, const char *where, const char *key, yyjson_val **ret,
-		struct err *err);
-int oci_get_strs(yyjson_val *obj, const char *where, const char *key, struct arena *a,
-		 const char *const **ret, size_t *ret_n, struct err *err);
 
 int oci_parse_process(yyjson_val *obj, const char *where, const struct oci_process *base,
 		      struct arena *a, struct oci_process **ret, struct err *err);

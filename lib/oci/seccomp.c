@@ -79,7 +79,7 @@ static int parse_action(yyjson_val *obj, const char *where, const char *key,
 	uint64_t number = EPERM;
 
 	if (json_want_str(obj, where, key, &name, err) < 0 ||
-	    oci_get_u64(obj, where, errno_key, 4095, &number, NULL, err) < 0)
+	    json_opt_u64(obj, where, errno_key, 4095, &number, NULL, err) < 0)
 		return -1;
 	if (str_eq(name, "SCMP_ACT_NOTIFY"))
 		return err_set(err, ERR_UNIMPLEMENTED,
@@ -99,7 +99,7 @@ static int parse_args(yyjson_val *obj, const char *where, struct arena *a,
 	struct oci_seccomp_arg *args;
 	yyjson_val *arr, *v;
 
-	if (oci_get_arr(obj, where, "args", &arr, err) < 0)
+	if (json_opt_arr(obj, where, "args", &arr, err) < 0)
 		return -1;
 	args = arena_array(a, yyjson_arr_size(arr) + 1, sizeof(*args));
 	json_each (v, arr) {
@@ -109,10 +109,11 @@ static int parse_args(yyjson_val *obj, const char *where, struct arena *a,
 		uint64_t index = 0;
 		uint32_t value;
 
-		if (oci_get_u64(v, at, "index", 5, &index, NULL, err) < 0 ||
-		    oci_get_u64(v, at, "value", UINT64_MAX, &arg->value, NULL, err) < 0 ||
-		    oci_get_u64(v, at, "valueTwo", UINT64_MAX, &arg->value_two, NULL,
-				err) < 0 ||
+		if (json_opt_u64(v, at, "index", 5, &index, NULL, err) < 0 ||
+		    json_opt_u64(v, at, "value", UINT64_MAX, &arg->value, NULL, err) <
+			    0 ||
+		    json_opt_u64(v, at, "valueTwo", UINT64_MAX, &arg->value_two, NULL,
+				 err) < 0 ||
 		    json_want_str(v, at, "op", &op, err) < 0 ||
 		    lookup(operators, ARRAY_LEN(operators), op, at, &value, err) < 0)
 			return -1;
@@ -128,14 +129,14 @@ static int parse_rules(yyjson_val *obj, const char *where, struct arena *a,
 {
 	yyjson_val *arr, *v;
 
-	if (oci_get_arr(obj, where, "syscalls", &arr, err) < 0)
+	if (json_opt_arr(obj, where, "syscalls", &arr, err) < 0)
 		return -1;
 	s->rules = arena_array(a, yyjson_arr_size(arr) + 1, sizeof(*s->rules));
 	json_each (v, arr) {
 		char *at = arena_fmt(a, "%s.syscalls[%zu]", where, s->nrules);
 		struct oci_seccomp_rule *r = &s->rules[s->nrules++];
 
-		if (oci_get_strs(v, at, "names", a, &r->names, &r->nnames, err) < 0 ||
+		if (json_opt_strs(v, at, "names", a, &r->names, &r->nnames, err) < 0 ||
 		    parse_action(v, at, "action", "errnoRet", &r->action, err) < 0 ||
 		    parse_args(v, at, a, r, err) < 0)
 			return -1;
@@ -151,7 +152,7 @@ static int parse_flags(yyjson_val *obj, const char *where, struct arena *a,
 	const char *const *names = NULL;
 	size_t n = 0;
 
-	if (oci_get_strs(obj, where, "flags", a, &names, &n, err) < 0)
+	if (json_opt_strs(obj, where, "flags", a, &names, &n, err) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++) {
 		if (str_eq(names[i], "SECCOMP_FILTER_FLAG_LOG"))
@@ -175,7 +176,7 @@ int oci_parse_seccomp(yyjson_val *obj, const char *where, struct arena *a,
 
 	if (parse_action(obj, where, "defaultAction", "defaultErrnoRet", &s->action,
 			 err) < 0 ||
-	    oci_get_strs(obj, where, "architectures", a, &names, &n, err) < 0 ||
+	    json_opt_strs(obj, where, "architectures", a, &names, &n, err) < 0 ||
 	    parse_flags(obj, where, a, s, err) < 0 ||
 	    parse_rules(obj, where, a, s, err) < 0)
 		return -1;

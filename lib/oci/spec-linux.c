@@ -28,7 +28,7 @@ static int parse_namespaces(yyjson_val *lin, struct arena *a, struct oci_spec *s
 	yyjson_val *arr, *v;
 	size_t i = 0;
 
-	if (oci_get_arr(lin, "linux", "namespaces", &arr, err) < 0)
+	if (json_opt_arr(lin, "linux", "namespaces", &arr, err) < 0)
 		return -1;
 	json_each (v, arr) {
 		char *at = arena_fmt(a, "linux.namespaces[%zu]", i++);
@@ -36,7 +36,7 @@ static int parse_namespaces(yyjson_val *lin, struct arena *a, struct oci_spec *s
 		size_t t;
 
 		if (json_want_str(v, at, "type", &type, err) < 0 ||
-		    oci_get_str(v, at, "path", a, &path, err) < 0)
+		    json_opt_str(v, at, "path", a, &path, err) < 0)
 			return -1;
 		if (str_eq(type, "time"))
 			return err_set(err, ERR_UNIMPLEMENTED,
@@ -63,7 +63,7 @@ static int parse_devices(yyjson_val *lin, struct arena *a, struct oci_spec *s,
 {
 	yyjson_val *arr, *v;
 
-	if (oci_get_arr(lin, "linux", "devices", &arr, err) < 0)
+	if (json_opt_arr(lin, "linux", "devices", &arr, err) < 0)
 		return -1;
 	s->devices_cap = yyjson_arr_size(arr) + 1;
 	s->devices = arena_array(a, s->devices_cap, sizeof(*s->devices));
@@ -75,11 +75,11 @@ static int parse_devices(yyjson_val *lin, struct arena *a, struct oci_spec *s,
 
 		if (json_want_str(v, at, "path", &d->path, err) < 0 ||
 		    json_want_str(v, at, "type", &type, err) < 0 ||
-		    oci_get_u64(v, at, "major", 0xfff, &major, NULL, err) < 0 ||
-		    oci_get_u64(v, at, "minor", 0xfffff, &minor, NULL, err) < 0 ||
-		    oci_get_u64(v, at, "fileMode", UINT32_MAX, &mode, NULL, err) < 0 ||
-		    oci_get_u64(v, at, "uid", UINT32_MAX - 1, &uid, NULL, err) < 0 ||
-		    oci_get_u64(v, at, "gid", UINT32_MAX - 1, &gid, NULL, err) < 0)
+		    json_opt_u64(v, at, "major", 0xfff, &major, NULL, err) < 0 ||
+		    json_opt_u64(v, at, "minor", 0xfffff, &minor, NULL, err) < 0 ||
+		    json_opt_u64(v, at, "fileMode", UINT32_MAX, &mode, NULL, err) < 0 ||
+		    json_opt_u64(v, at, "uid", UINT32_MAX - 1, &uid, NULL, err) < 0 ||
+		    json_opt_u64(v, at, "gid", UINT32_MAX - 1, &gid, NULL, err) < 0)
 			return -1;
 		if (strlen(type) != 1 || !strchr("cubp", *type))
 			return err_set(err, ERR_INVALID, "%s.type: unknown \"%s\"", at,
@@ -119,7 +119,7 @@ static int parse_rules(yyjson_val *obj, const char *where, struct arena *a,
 {
 	yyjson_val *arr, *v;
 
-	if (oci_get_arr(obj, where, "devices", &arr, err) < 0)
+	if (json_opt_arr(obj, where, "devices", &arr, err) < 0)
 		return -1;
 	r->has_rules = arr != NULL;
 	r->rules = arena_array(a, yyjson_arr_size(arr) + 1, sizeof(*r->rules));
@@ -129,11 +129,11 @@ static int parse_rules(yyjson_val *obj, const char *where, struct arena *a,
 		const char *type = "a", *access = "";
 
 		d->major = d->minor = -1;
-		if (oci_get_bool(v, at, "allow", &d->allow, err) < 0 ||
-		    oci_get_str(v, at, "type", a, &type, err) < 0 ||
-		    oci_get_str(v, at, "access", a, &access, err) < 0 ||
-		    oci_get_i64(v, at, "major", -1, 0xfff, &d->major, NULL, err) < 0 ||
-		    oci_get_i64(v, at, "minor", -1, 0xfffff, &d->minor, NULL, err) < 0 ||
+		if (json_opt_bool(v, at, "allow", &d->allow, err) < 0 ||
+		    json_opt_str(v, at, "type", a, &type, err) < 0 ||
+		    json_opt_str(v, at, "access", a, &access, err) < 0 ||
+		    json_opt_i64(v, at, "major", -1, 0xfff, &d->major, NULL, err) < 0 ||
+		    json_opt_i64(v, at, "minor", -1, 0xfffff, &d->minor, NULL, err) < 0 ||
 		    parse_access(access, at, &d->access, err) < 0)
 			return -1;
 		if (!*type)
@@ -152,15 +152,15 @@ static int parse_memory(yyjson_val *obj, const char *where, struct arena *a,
 	char *at = arena_fmt(a, "%s.memory", where);
 	yyjson_val *v;
 
-	if (oci_get_obj(obj, where, "memory", &v, err) < 0 ||
-	    oci_get_i64(v, at, "limit", -1, INT64_MAX, &r->limit, &r->has_limit, err) <
+	if (json_opt_obj(obj, where, "memory", &v, err) < 0 ||
+	    json_opt_i64(v, at, "limit", -1, INT64_MAX, &r->limit, &r->has_limit, err) <
 		    0 ||
-	    oci_get_i64(v, at, "reservation", -1, INT64_MAX, &r->reservation,
-			&r->has_reservation, err) < 0 ||
-	    oci_get_i64(v, at, "swap", -1, INT64_MAX, &r->swap, &r->has_swap, err) < 0 ||
-	    oci_get_u64(v, at, "swappiness", 200, &r->swappiness, &r->has_swappiness,
-			err) < 0 ||
-	    oci_get_bool(v, at, "disableOOMKiller", &r->oom_disable, err) < 0)
+	    json_opt_i64(v, at, "reservation", -1, INT64_MAX, &r->reservation,
+			 &r->has_reservation, err) < 0 ||
+	    json_opt_i64(v, at, "swap", -1, INT64_MAX, &r->swap, &r->has_swap, err) < 0 ||
+	    json_opt_u64(v, at, "swappiness", 200, &r->swappiness, &r->has_swappiness,
+			 err) < 0 ||
+	    json_opt_bool(v, at, "disableOOMKiller", &r->oom_disable, err) < 0)
 		return -1;
 	/* 0 is "not given", as runc has it */
 	r->has_limit = r->has_limit && r->limit != 0;
@@ -175,17 +175,17 @@ static int parse_cpu(yyjson_val *obj, const char *where, struct arena *a,
 	char *at = arena_fmt(a, "%s.cpu", where);
 	yyjson_val *v;
 
-	if (oci_get_obj(obj, where, "cpu", &v, err) < 0 ||
-	    oci_get_u64(v, at, "shares", INT64_MAX, &r->shares, &r->has_shares, err) <
+	if (json_opt_obj(obj, where, "cpu", &v, err) < 0 ||
+	    json_opt_u64(v, at, "shares", INT64_MAX, &r->shares, &r->has_shares, err) <
 		    0 ||
-	    oci_get_i64(v, at, "quota", INT64_MIN, INT64_MAX, &r->quota, &r->has_quota,
-			err) < 0 ||
-	    oci_get_u64(v, at, "period", INT64_MAX, &r->period, &r->has_period, err) <
+	    json_opt_i64(v, at, "quota", INT64_MIN, INT64_MAX, &r->quota, &r->has_quota,
+			 err) < 0 ||
+	    json_opt_u64(v, at, "period", INT64_MAX, &r->period, &r->has_period, err) <
 		    0 ||
-	    oci_get_u64(v, at, "burst", INT64_MAX, &r->burst, &r->has_burst, err) < 0 ||
-	    oci_get_i64(v, at, "idle", 0, 1, &r->idle, &r->has_idle, err) < 0 ||
-	    oci_get_str(v, at, "cpus", a, &r->cpus, err) < 0 ||
-	    oci_get_str(v, at, "mems", a, &r->mems, err) < 0)
+	    json_opt_u64(v, at, "burst", INT64_MAX, &r->burst, &r->has_burst, err) < 0 ||
+	    json_opt_i64(v, at, "idle", 0, 1, &r->idle, &r->has_idle, err) < 0 ||
+	    json_opt_str(v, at, "cpus", a, &r->cpus, err) < 0 ||
+	    json_opt_str(v, at, "mems", a, &r->mems, err) < 0)
 		return -1;
 	r->has_shares = r->has_shares && r->shares != 0;
 	r->has_quota = r->has_quota && r->quota != 0;
@@ -199,16 +199,16 @@ static int parse_throttle(yyjson_val *blkio, const char *at, const char *member,
 {
 	yyjson_val *arr, *v;
 
-	if (oci_get_arr(blkio, at, member, &arr, err) < 0)
+	if (json_opt_arr(blkio, at, member, &arr, err) < 0)
 		return -1;
 	json_each (v, arr) {
 		struct oci_throttle *t = &r->throttles[r->nthrottles];
 		char *where = arena_fmt(a, "%s.%s", at, member);
 		uint64_t major = 0, minor = 0;
 
-		if (oci_get_u64(v, where, "major", 0xfff, &major, NULL, err) < 0 ||
-		    oci_get_u64(v, where, "minor", 0xfffff, &minor, NULL, err) < 0 ||
-		    oci_get_u64(v, where, "rate", UINT64_MAX, &t->rate, NULL, err) < 0)
+		if (json_opt_u64(v, where, "major", 0xfff, &major, NULL, err) < 0 ||
+		    json_opt_u64(v, where, "minor", 0xfffff, &minor, NULL, err) < 0 ||
+		    json_opt_u64(v, where, "rate", UINT64_MAX, &t->rate, NULL, err) < 0)
 			return -1;
 		t->key = key;
 		t->major = (uint32_t)major;
@@ -231,8 +231,8 @@ static int parse_blkio(yyjson_val *obj, const char *where, struct arena *a,
 	yyjson_val *v;
 	size_t n = 1;
 
-	if (oci_get_obj(obj, where, "blockIO", &v, err) < 0 ||
-	    oci_get_u64(v, at, "weight", 1000, &r->weight, &r->has_weight, err) < 0)
+	if (json_opt_obj(obj, where, "blockIO", &v, err) < 0 ||
+	    json_opt_u64(v, at, "weight", 1000, &r->weight, &r->has_weight, err) < 0)
 		return -1;
 	r->has_weight = r->has_weight && r->weight != 0;
 	if (r->has_weight && r->weight < 10)
@@ -252,7 +252,7 @@ static int parse_hugepages(yyjson_val *obj, const char *where, struct arena *a,
 {
 	yyjson_val *arr, *v;
 
-	if (oci_get_arr(obj, where, "hugepageLimits", &arr, err) < 0)
+	if (json_opt_arr(obj, where, "hugepageLimits", &arr, err) < 0)
 		return -1;
 	r->hugepages = arena_array(a, yyjson_arr_size(arr) + 1, sizeof(*r->hugepages));
 	json_each (v, arr) {
@@ -261,7 +261,7 @@ static int parse_hugepages(yyjson_val *obj, const char *where, struct arena *a,
 		size_t digits;
 
 		if (json_want_str(v, at, "pageSize", &h->size, err) < 0 ||
-		    oci_get_u64(v, at, "limit", UINT64_MAX, &h->limit, NULL, err) < 0)
+		    json_opt_u64(v, at, "limit", UINT64_MAX, &h->limit, NULL, err) < 0)
 			return -1;
 		digits = strspn(h->size, "0123456789");
 		if (!digits ||
@@ -279,7 +279,7 @@ static int parse_unified(yyjson_val *obj, const char *where, struct arena *a,
 {
 	yyjson_val *v, *k, *value;
 
-	if (oci_get_obj(obj, where, "unified", &v, err) < 0)
+	if (json_opt_obj(obj, where, "unified", &v, err) < 0)
 		return -1;
 	r->unified = arena_array(a, yyjson_obj_size(v) + 1, sizeof(*r->unified));
 	json_each_member (k, value, v) {
@@ -309,9 +309,9 @@ int oci_parse_resources(yyjson_val *obj, const char *where, struct arena *a,
 	if (parse_rules(obj, where, a, &r, err) < 0 ||
 	    parse_memory(obj, where, a, &r, err) < 0 ||
 	    parse_cpu(obj, where, a, &r, err) < 0 ||
-	    oci_get_obj(obj, where, "pids", &v, err) < 0 ||
-	    oci_get_i64(v, at, "limit", INT64_MIN, INT64_MAX, &r.pids, &r.has_pids, err) <
-		    0 ||
+	    json_opt_obj(obj, where, "pids", &v, err) < 0 ||
+	    json_opt_i64(v, at, "limit", INT64_MIN, INT64_MAX, &r.pids, &r.has_pids,
+			 err) < 0 ||
 	    parse_blkio(obj, where, a, &r, err) < 0 ||
 	    parse_hugepages(obj, where, a, &r, err) < 0 ||
 	    parse_unified(obj, where, a, &r, err) < 0)
@@ -379,7 +379,7 @@ static int parse_sysctls(yyjson_val *lin, struct arena *a, struct oci_spec *s,
 {
 	yyjson_val *v, *k, *value;
 
-	if (oci_get_obj(lin, "linux", "sysctl", &v, err) < 0)
+	if (json_opt_obj(lin, "linux", "sysctl", &v, err) < 0)
 		return -1;
 	s->sysctls = arena_array(a, yyjson_obj_size(v) + 1, sizeof(*s->sysctls));
 	json_each_member (k, value, v) {
@@ -428,7 +428,7 @@ static int parse_propagation(yyjson_val *lin, struct arena *a, struct oci_spec *
 	const char *text = NULL;
 	bool rec;
 
-	if (oci_get_str(lin, "linux", "rootfsPropagation", a, &text, err) < 0)
+	if (json_opt_str(lin, "linux", "rootfsPropagation", a, &text, err) < 0)
 		return -1;
 	if (str_empty(text))
 		return 0;
@@ -449,21 +449,21 @@ int oci_parse_linux(yyjson_val *lin, struct arena *a, struct oci_spec *s, struct
 	    oci_parse_maps(lin, "linux", "gidMappings", a, &s->gids, &s->ngids, err) <
 		    0 ||
 	    parse_devices(lin, a, s, err) < 0 ||
-	    oci_get_str(lin, "linux", "cgroupsPath", a, &s->cgroups_path, err) < 0 ||
-	    oci_get_str(lin, "linux", "mountLabel", a, &s->mount_label, err) < 0 ||
+	    json_opt_str(lin, "linux", "cgroupsPath", a, &s->cgroups_path, err) < 0 ||
+	    json_opt_str(lin, "linux", "mountLabel", a, &s->mount_label, err) < 0 ||
 	    parse_propagation(lin, a, s, err) < 0 ||
-	    oci_get_strs(lin, "linux", "maskedPaths", a, &s->masked, &s->nmasked, err) <
+	    json_opt_strs(lin, "linux", "maskedPaths", a, &s->masked, &s->nmasked, err) <
 		    0 ||
-	    oci_get_strs(lin, "linux", "readonlyPaths", a, &s->readonly, &s->nreadonly,
-			 err) < 0 ||
+	    json_opt_strs(lin, "linux", "readonlyPaths", a, &s->readonly, &s->nreadonly,
+			  err) < 0 ||
 	    check_paths("maskedPaths", s->masked, s->nmasked, err) < 0 ||
 	    check_paths("readonlyPaths", s->readonly, s->nreadonly, err) < 0 ||
 	    parse_sysctls(lin, a, s, err) < 0)
 		return -1;
-	if (oci_get_obj(lin, "linux", "resources", &v, err) < 0 ||
+	if (json_opt_obj(lin, "linux", "resources", &v, err) < 0 ||
 	    oci_parse_resources(v, "linux.resources", a, &s->res, err) < 0)
 		return -1;
-	if (oci_get_obj(lin, "linux", "seccomp", &v, err) < 0)
+	if (json_opt_obj(lin, "linux", "seccomp", &v, err) < 0)
 		return -1;
 	return v ? oci_parse_seccomp(v, "linux.seccomp", a, &s->seccomp, err) : 0;
 }

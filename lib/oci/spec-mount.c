@@ -127,16 +127,16 @@ int oci_parse_maps(yyjson_val *obj, const char *where, const char *key, struct a
 	struct ns_map *maps;
 	size_t n = 0;
 
-	if (oci_get_arr(obj, where, key, &arr, err) < 0)
+	if (json_opt_arr(obj, where, key, &arr, err) < 0)
 		return -1;
 	maps = arena_array(a, yyjson_arr_size(arr) + 1, sizeof(*maps));
 	json_each (v, arr) {
 		char *at = arena_fmt(a, "%s.%s[%zu]", where, key, n);
 		uint64_t in = 0, out = 0, size = 0;
 
-		if (oci_get_u64(v, at, "containerID", UINT32_MAX, &in, NULL, err) < 0 ||
-		    oci_get_u64(v, at, "hostID", UINT32_MAX, &out, NULL, err) < 0 ||
-		    oci_get_u64(v, at, "size", UINT32_MAX, &size, NULL, err) < 0)
+		if (json_opt_u64(v, at, "containerID", UINT32_MAX, &in, NULL, err) < 0 ||
+		    json_opt_u64(v, at, "hostID", UINT32_MAX, &out, NULL, err) < 0 ||
+		    json_opt_u64(v, at, "size", UINT32_MAX, &size, NULL, err) < 0)
 			return -1;
 		if (!size || in + size > UINT32_MAX || out + size > UINT32_MAX)
 			return err_set(err, ERR_INVALID, "%s.size: %llu", at,
@@ -172,10 +172,10 @@ int oci_parse_mount(yyjson_val *obj, const char *where, struct arena *a,
 	BUF_AUTO data = {0};
 	size_t n = 0;
 
-	if (oci_get_str(obj, where, "destination", a, &dest, err) < 0 ||
-	    oci_get_str(obj, where, "type", a, &m.type, err) < 0 ||
-	    oci_get_str(obj, where, "source", a, &m.source, err) < 0 ||
-	    oci_get_strs(obj, where, "options", a, &options, &n, err) < 0 ||
+	if (json_opt_str(obj, where, "destination", a, &dest, err) < 0 ||
+	    json_opt_str(obj, where, "type", a, &m.type, err) < 0 ||
+	    json_opt_str(obj, where, "source", a, &m.source, err) < 0 ||
+	    json_opt_strs(obj, where, "options", a, &options, &n, err) < 0 ||
 	    oci_parse_maps(obj, where, "uidMappings", a, &m.uids, &m.nuids, err) < 0 ||
 	    oci_parse_maps(obj, where, "gidMappings", a, &m.gids, &m.ngids, err) < 0)
 		return -1;

@@ -13,118 +13,6 @@
 
 enum { MAX_SPEC = 16 << 20 };
 
-/* --- members ------------------------------------------------------------------------ */
-
-static int wrong(const char *where, const char *key, const char *what, struct err *err)
-{
-	return err_set(err, ERR_INVALID, "%s%s%s: %s", where, *where ? "." : "", key,
-		       what);
-}
-
-int oci_get_str(yyjson_val *obj, const char *where, const char *key, struct arena *a,
-		const char **ret, struct err *err)
-{
-	yyjson_val *v = json_get(obj, key);
-
-	if (!v)
-		return 0;
-	if (!yyjson_is_str(v))
-		return wrong(where, key, "not a string", err);
-	*ret = arena_strdup(a, yyjson_get_str(v));
-	return 0;
-}
-
-int oci_get_bool(yyjson_val *obj, const char *where, const char *key, bool *ret,
-		 struct err *err)
-{
-	yyjson_val *v = json_get(obj, key);
-
-	if (!v)
-		return 0;
-	if (!yyjson_is_bool(v))
-		return wrong(where, key, "not true or false", err);
-	*ret = yyjson_get_bool(v);
-	return 0;
-}
-
-int oci_get_i64(yyjson_val *obj, const char *where, const char *key, int64_t min,
-		int64_t max, int64_t *ret, bool *ret_has, struct err *err)
-{
-	yyjson_val *v = json_get(obj, key);
-	int64_t n;
-
-	if (!v)
-		return 0;
-	if (!yyjson_is_int(v) || (yyjson_is_uint(v) && yyjson_get_uint(v) > INT64_MAX))
-		return wrong(where, key, "not an integer", err);
-	n = yyjson_get_sint(v);
-	if (n < min || n > max)
-		return err_set(err, ERR_INVALID,
-			       "%s%s%s: %lld is not between %lld and %lld", where,
-			       *where ? "." : "", key, (long long)n, (long long)min,
-			       (long long)max);
-	*ret = n;
-	if (ret_has)
-		*ret_has = true;
-	return 0;
-}
-
-int oci_get_u64(yyjson_val *obj, const char *where, const char *key, uint64_t max,
-		uint64_t *ret, bool *ret_has, struct err *err)
-{
-	yyjson_val *v = json_get(obj, key);
-
-	if (!v)
-		return 0;
-	if (!yyjson_is_uint(v) || yyjson_get_uint(v) > max)
-		return wrong(where, key, "not an integer in its range", err);
-	*ret = yyjson_get_uint(v);
-	if (ret_has)
-		*ret_has = true;
-	return 0;
-}
-
-int oci_get_obj(yyjson_val *obj, const char *where, const char *key, yyjson_val **ret,
-		struct err *err)
-{
-	*ret = json_get(obj, key);
-	if (*ret && !yyjson_is_obj(*ret))
-		return wrong(where, key, "not an object", err);
-	return 0;
-}
-
-int oci_get_arr(yyjson_val *obj, const char *where, const char *key, yyjson_val **ret,
-		struct err *err)
-{
-	*ret = json_get(obj, key);
-	if (*ret && !yyjson_is_arr(*ret))
-		return wrong(where, key, "not an array", err);
-	return 0;
-}
-
-int oci_get_strs(yyjson_val *obj, const char *where, const char *key, struct arena *a,
-		 const char *const **ret, size_t *ret_n, struct err *err)
-{
-	yyjson_val *arr, *v;
-	const char **list;
-	size_t n = 0;
-
-	if (oci_get_arr(obj, where, key, &arr, err) < 0)
-		return -1;
-	if (!arr)
-		return 0;
-	list = arena_array(a, yyjson_arr_size(arr) + 1, sizeof(*list));
-	json_each (v, arr) {
-		if (!yyjson_is_str(v))
-			return err_set(err, ERR_INVALID, "%s%s%s[%zu]: not a string",
-				       where, *where ? "." : "", key, n);
-		list[n++] = arena_strdup(a, yyjson_get_str(v));
-	}
-	*ret = list;
-	*ret_n = n;
-	return 0;
-}
-
 /* --- process ------------------------------------------------------------------------ */
 
 static const struct {
@@ -156,7 +44,7 @@ static int parse_rlimits(yyjson_val *obj, const char *where, struct arena *a,
 	yyjson_val *arr, *v;
 	size_t n = 0;
 
-	if (oci_get_arr(obj, where, "rlimits", &arr, err) < 0)
+	if (json_opt_arr(obj, where, "rlimits", &arr, err) < 0)
 		return -1;
 	if (!arr)
 		return 0;
@@ -166,9 +54,9 @@ static int parse_rlimits(yyjson_val *obj, const char *where, struct arena *a,
 		const char *type = NULL;
 
 		if (json_want_str(v, at, "type", &type, err) < 0 ||
-		    oci_get_u64(v, at, "soft", UINT64_MAX, &list[n].soft, NULL, err) <
+		    json_opt_u64(v, at, "soft", UINT64_MAX, &list[n].soft, NULL, err) <
 			    0 ||
-		    oci_get_u64(v, at, "hard", UINT64_MAX, &list[n].hard, NULL, err) < 0)
+		    json_opt_u64(v, at, "hard", UINT64_MAX, &list[n].hard, NULL, err) < 0)
 			return -1;
 		list[n].resource = -1;
 		for (size_t i = 0; i < ARRAY_LEN(rlimits); i++)
@@ -194,7 +82,7 @@ static int parse_cap_set(yyjson_val *obj, const char *where, const char *key,
 	const char *const *names = NULL;
 	size_t n = 0;
 
-	if (oci_get_strs(obj, where, key, a, &names, &n, err) < 0)
+	if (json_opt_strs(obj, where, key, a, &names, &n, err) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++) {
 		uint64_t bit = caps_bit(names[i]);
@@ -215,7 +103,7 @@ static int parse_caps(yyjson_val *obj, const char *where, struct arena *a,
 	struct caps c = {0};
 	yyjson_val *v;
 
-	if (oci_get_obj(obj, where, "capabilities", &v, err) < 0)
+	if (json_opt_obj(obj, where, "capabilities", &v, err) < 0)
 		return -1;
 	if (!v)
 		return 0;
@@ -239,11 +127,11 @@ static int parse_user(yyjson_val *obj, const char *where, struct arena *a,
 	gid_t *groups;
 	size_t n = 0;
 
-	if (oci_get_obj(obj, where, "user", &user, err) < 0 ||
-	    oci_get_u64(user, at, "uid", UINT32_MAX - 1, &uid, NULL, err) < 0 ||
-	    oci_get_u64(user, at, "gid", UINT32_MAX - 1, &gid, NULL, err) < 0 ||
-	    oci_get_u64(user, at, "umask", 07777, &mask, &p->has_umask, err) < 0 ||
-	    oci_get_arr(user, at, "additionalGids", &arr, err) < 0)
+	if (json_opt_obj(obj, where, "user", &user, err) < 0 ||
+	    json_opt_u64(user, at, "uid", UINT32_MAX - 1, &uid, NULL, err) < 0 ||
+	    json_opt_u64(user, at, "gid", UINT32_MAX - 1, &gid, NULL, err) < 0 ||
+	    json_opt_u64(user, at, "umask", 07777, &mask, &p->has_umask, err) < 0 ||
+	    json_opt_arr(user, at, "additionalGids", &arr, err) < 0)
 		return -1;
 	p->uid = (uid_t)uid;
 	p->gid = (gid_t)gid;
@@ -267,9 +155,9 @@ static int parse_size(yyjson_val *obj, const char *where, struct arena *a,
 	uint64_t rows = 0, cols = 0;
 	yyjson_val *v;
 
-	if (oci_get_obj(obj, where, "consoleSize", &v, err) < 0 ||
-	    oci_get_u64(v, at, "height", UINT16_MAX, &rows, NULL, err) < 0 ||
-	    oci_get_u64(v, at, "width", UINT16_MAX, &cols, NULL, err) < 0)
+	if (json_opt_obj(obj, where, "consoleSize", &v, err) < 0 ||
+	    json_opt_u64(v, at, "height", UINT16_MAX, &rows, NULL, err) < 0 ||
+	    json_opt_u64(v, at, "width", UINT16_MAX, &cols, NULL, err) < 0)
 		return -1;
 	p->rows = (unsigned short)rows;
 	p->cols = (unsigned short)cols;
@@ -319,19 +207,19 @@ int oci_parse_process(yyjson_val *obj, const char *where, const struct oci_proce
 		p->has_umask = base->has_umask;
 		p->umask = base->umask;
 	}
-	if (oci_get_strs(obj, where, "args", a, &args, &nargs, err) < 0 ||
-	    oci_get_strs(obj, where, "env", a, &env, &nenv, err) < 0 ||
-	    oci_get_str(obj, where, "cwd", a, &p->cwd, err) < 0 ||
-	    oci_get_bool(obj, where, "terminal", &p->terminal, err) < 0 ||
+	if (json_opt_strs(obj, where, "args", a, &args, &nargs, err) < 0 ||
+	    json_opt_strs(obj, where, "env", a, &env, &nenv, err) < 0 ||
+	    json_opt_str(obj, where, "cwd", a, &p->cwd, err) < 0 ||
+	    json_opt_bool(obj, where, "terminal", &p->terminal, err) < 0 ||
 	    parse_size(obj, where, a, p, err) < 0 ||
 	    parse_user(obj, where, a, p, err) < 0 ||
 	    parse_caps(obj, where, a, p, err) < 0 ||
 	    parse_rlimits(obj, where, a, p, err) < 0 ||
-	    oci_get_bool(obj, where, "noNewPrivileges", &p->no_new_privs, err) < 0 ||
-	    oci_get_i64(obj, where, "oomScoreAdj", -1000, 1000, &oom, &p->has_oom, err) <
+	    json_opt_bool(obj, where, "noNewPrivileges", &p->no_new_privs, err) < 0 ||
+	    json_opt_i64(obj, where, "oomScoreAdj", -1000, 1000, &oom, &p->has_oom, err) <
 		    0 ||
-	    oci_get_str(obj, where, "apparmorProfile", a, &p->apparmor, err) < 0 ||
-	    oci_get_str(obj, where, "selinuxLabel", a, &p->selinux, err) < 0)
+	    json_opt_str(obj, where, "apparmorProfile", a, &p->apparmor, err) < 0 ||
+	    json_opt_str(obj, where, "selinuxLabel", a, &p->selinux, err) < 0)
 		return -1;
 	if (json_get(obj, "oomScoreAdj"))
 		p->oom_score_adj = (int)oom;
@@ -388,12 +276,12 @@ static int parse_root(yyjson_val *root, struct arena *a, struct oci_spec *s,
 {
 	yyjson_val *v;
 
-	if (oci_get_obj(root, "", "root", &v, err) < 0)
+	if (json_opt_obj(root, "", "root", &v, err) < 0)
 		return -1;
 	if (!v)
 		return err_set(err, ERR_INVALID, "root: missing");
-	if (oci_get_str(v, "root", "path", a, &s->root, err) < 0 ||
-	    oci_get_bool(v, "root", "readonly", &s->root_readonly, err) < 0)
+	if (json_opt_str(v, "root", "path", a, &s->root, err) < 0 ||
+	    json_opt_bool(v, "root", "readonly", &s->root_readonly, err) < 0)
 		return -1;
 	if (str_empty(s->root))
 		return err_set(err, ERR_INVALID, "root.path: missing");
@@ -405,7 +293,7 @@ static int parse_mounts(yyjson_val *root, struct arena *a, struct oci_spec *s,
 {
 	yyjson_val *arr, *v;
 
-	if (oci_get_arr(root, "", "mounts", &arr, err) < 0)
+	if (json_opt_arr(root, "", "mounts", &arr, err) < 0)
 		return -1;
 	s->mounts = arena_array(a, yyjson_arr_size(arr) + 1, sizeof(*s->mounts));
 	json_each (v, arr) {
@@ -424,7 +312,7 @@ static int parse_annotations(yyjson_val *root, struct arena *a, struct oci_spec 
 {
 	yyjson_val *obj, *k, *v;
 
-	if (oci_get_obj(root, "", "annotations", &obj, err) < 0)
+	if (json_opt_obj(root, "", "annotations", &obj, err) < 0)
 		return -1;
 	s->annotations =
 		arena_array(a, yyjson_obj_size(obj) + 1, sizeof(*s->annotations));
@@ -444,7 +332,7 @@ static int refuse_hooks(yyjson_val *root, struct err *err)
 {
 	yyjson_val *hooks, *k, *v;
 
-	if (oci_get_obj(root, "", "hooks", &hooks, err) < 0)
+	if (json_opt_obj(root, "", "hooks", &hooks, err) < 0)
 		return -1;
 	json_each_member (k, v, hooks)
 		if (yyjson_arr_size(v) > 0)
@@ -492,7 +380,7 @@ static int parse(yyjson_val *root, struct arena *a, struct oci_spec *s, struct e
 
 	if (!yyjson_is_obj(root))
 		return err_set(err, ERR_INVALID, "not an object");
-	if (oci_get_str(root, "", "ociVersion", a, &s->version, err) < 0)
+	if (json_opt_str(root, "", "ociVersion", a, &s->version, err) < 0)
 		return -1;
 	if (str_empty(s->version))
 		return err_set(err, ERR_INVALID, "ociVersion: missing");
@@ -500,9 +388,9 @@ static int parse(yyjson_val *root, struct arena *a, struct oci_spec *s, struct e
 		return err_set(err, ERR_INVALID, "ociVersion: unknown version \"%s\"",
 			       s->version);
 	if (parse_root(root, a, s, err) < 0 ||
-	    oci_get_str(root, "", "hostname", a, &s->hostname, err) < 0 ||
-	    oci_get_str(root, "", "domainname", a, &s->domainname, err) < 0 ||
-	    oci_get_obj(root, "", "process", &v, err) < 0)
+	    json_opt_str(root, "", "hostname", a, &s->hostname, err) < 0 ||
+	    json_opt_str(root, "", "domainname", a, &s->domainname, err) < 0 ||
+	    json_opt_obj(root, "", "process", &v, err) < 0)
 		return -1;
 	if (str_empty(s->hostname))
 		s->hostname = NULL;
@@ -511,7 +399,7 @@ static int parse(yyjson_val *root, struct arena *a, struct oci_spec *s, struct e
 	if (v && oci_parse_process(v, "process", NULL, a, &s->process, err) < 0)
 		return -1;
 	if (parse_mounts(root, a, s, err) < 0 || parse_annotations(root, a, s, err) < 0 ||
-	    refuse_hooks(root, err) < 0 || oci_get_obj(root, "", "linux", &v, err) < 0)
+	    refuse_hooks(root, err) < 0 || json_opt_obj(root, "", "linux", &v, err) < 0)
 		return -1;
 	if (!v)
 		return err_set(err, ERR_INVALID, "linux: missing");
