@@ -13,6 +13,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "cgroup/cgroup.h"
 #include "oci/cli.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -194,7 +195,8 @@ static int make_cgroup(struct create *c, struct err *err)
 	}
 	c->made_cgroup = true;
 	if (cgroup_make(c->cgroups, c->ctr.cgroup, err) < 0 ||
-	    oci_cgroup_apply(c->cgroups, c->ctr.cgroup, c->ctr.spec, err) < 0)
+	    resources_apply(c->cgroups, c->ctr.cgroup,
+			    oci_spec_resources(c->ctr.spec), err) < 0)
 		return -1;
 	return 0;
 }

@@ -13,6 +13,7 @@
 
 #include "base/num.h"
 #include "base/str.h"
+#include "cgroup/cgroup.h"
 #include "oci/oci.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -437,7 +438,8 @@ static int make_cgroup(struct launch *l, struct err *err)
 {
 	if (cgroup_make(l->shim->cgroups, l->ct->cgroup, err) < 0)
 		return -1;
-	return oci_cgroup_apply(l->shim->cgroups, l->ct->cgroup, l->spec, err);
+	return resources_apply(l->shim->cgroups, l->ct->cgroup,
+			       oci_spec_resources(l->spec), err);
 }
 
 static int prepare(struct launch *l, struct oci_start *how, struct err *err)

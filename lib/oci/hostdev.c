@@ -24,21 +24,19 @@ struct request {
 
 static unsigned access_bits(const char *s)
 {
-	return (strchr(s, 'r') ? OCI_DEV_READ : 0U) |
-	       (strchr(s, 'w') ? OCI_DEV_WRITE : 0U) |
-	       (strchr(s, 'm') ? OCI_DEV_MKNOD : 0U);
+	return (strchr(s, 'r') ? DEVICE_READ : 0U) |
+	       (strchr(s, 'w') ? DEVICE_WRITE : 0U) |
+	       (strchr(s, 'm') ? DEVICE_MKNOD : 0U);
 }
 
 static void add_rule(const struct request *q, char type, uint32_t major, uint32_t minor)
 {
-	struct oci_resources *r = &q->spec->res;
-	struct oci_device_rule *rules =
-		arena_array(q->arena, r->nrules + 1, sizeof(*rules));
+	struct resources *r = &q->spec->res;
+	struct device_rule *rules = arena_array(q->arena, r->nrules + 1, sizeof(*rules));
 
 	if (r->nrules)
 		memcpy(rules, r->rules, r->nrules * sizeof(*rules));
-	rules[r->nrules++] =
-		(struct oci_device_rule){true, type, major, minor, q->access};
+	rules[r->nrules++] = (struct device_rule){true, type, major, minor, q->access};
 	r->rules = rules;
 	r->has_rules = true;
 }

@@ -2,6 +2,7 @@
 #ifndef OCI_OCI_INT_H
 #define OCI_OCI_INT_H
 
+#include "cgroup/cgroup.h"
 #include "oci/oci.h"
 #include "os/ns.h"
 #include "wire/json.h"
@@ -46,51 +47,8 @@ struct oci_device {
 	gid_t gid;
 };
 
-struct oci_device_rule {
-	bool allow;
-	char type;	      /* a, b, c */
-	int64_t major, minor; /* -1: all */
-	unsigned access;      /* OCI_DEV_x */
-};
-enum { OCI_DEV_MKNOD = 1, OCI_DEV_READ = 2, OCI_DEV_WRITE = 4, OCI_DEV_ALL = 7 };
-
 struct oci_pair {
 	const char *key, *value;
-};
-
-struct oci_hugepage {
-	const char *size; /* "2MB" */
-	uint64_t limit;
-};
-
-struct oci_throttle {
-	const char *key; /* "rbps", "wbps", "riops", "wiops" */
-	uint32_t major, minor;
-	uint64_t rate;
-};
-
-struct oci_resources {
-	struct oci_device_rule *rules;
-	size_t nrules;
-	bool has_rules;
-	bool has_limit, has_reservation, has_swap, has_swappiness;
-	int64_t limit, reservation, swap; /* bytes; -1: none */
-	uint64_t swappiness;
-	bool oom_disable;
-	bool has_shares, has_quota, has_period, has_burst, has_idle;
-	uint64_t shares, period, burst; /* period, quota, burst: microseconds */
-	int64_t quota, idle;
-	const char *cpus, *mems; /* NULL or "": not given */
-	bool has_pids;
-	int64_t pids;
-	bool has_weight;
-	uint64_t weight;
-	struct oci_throttle *throttles;
-	size_t nthrottles;
-	struct oci_hugepage *hugepages;
-	size_t nhugepages;
-	struct oci_pair *unified;
-	size_t nunified;
 };
 
 struct oci_seccomp_arg {
@@ -132,7 +90,7 @@ struct oci_spec {
 	struct oci_device *devices;
 	size_t ndevices, devices_cap;
 	const char *cgroups_path;
-	struct oci_resources res;
+	struct resources res;
 	uint64_t root_propagation; /* MS_x; 0: not given */
 	const char *const *masked, *const *readonly;
 	size_t nmasked, nreadonly;
@@ -157,8 +115,6 @@ int oci_parse_maps(yyjson_val *obj, const char *where, const char *key, struct a
 		   struct ns_map **ret, size_t *ret_n, struct err *err);
 int oci_parse_linux(yyjson_val *obj, struct arena *a, struct oci_spec *s,
 		    struct err *err);
-int oci_parse_resources(yyjson_val *obj, const char *where, struct arena *a,
-			struct oci_resources *ret, struct err *err);
 int oci_parse_seccomp(yyjson_val *obj, const char *where, struct arena *a,
 		      struct oci_seccomp **ret, struct err *err);
 /* MS_x of "rprivate"...; 0 if it is none. */
@@ -303,20 +259,7 @@ int oci_apply_oom(pid_t pid, const struct oci_process *p, struct buf *warnings,
 /* Capabilities as they can be given: what we do not have ourselves is left out. */
 void oci_clamp_caps(struct caps *c, uint64_t have, struct buf *warnings);
 
-/* --- resources ---------------------------------------------------------------------- */
-
-/* The lines of a plan about resources. */
-void oci_cgroup_print(const struct oci_spec *s, bool v1, struct buf *out);
-/* cpu.weight for cpu.shares: ceil(10^((l^2+125l)/612-7/34)), l = log2(shares). */
-uint64_t oci_cpu_weight(uint64_t shares);
-/* io.weight for blkio's weight. */
-uint64_t oci_io_weight(uint64_t weight);
-/* memory.swap.max from memory+swap and memory. 0 or -1; *ret -1 is "max". */
-int oci_swap_max(int64_t limit, int64_t swap, int64_t *ret, struct err *err);
-/* The device program of version 2: struct bpf_insn[]. */
-void oci_device_program(const struct oci_device_rule *rules, size_t n, struct buf *ret);
-int oci_device_attach(int cgroup_fd, const struct oci_device_rule *rules, size_t n,
-		      struct err *err);
+/* --- seccomp ------------------------------------------------------------------------ */
 
 /* The built-in profile for a bounding set (seccomp_default.c). */
 struct oci_seccomp *oci_seccomp_default(uint64_t caps, struct arena *a);

@@ -5,7 +5,6 @@
  *	oci_plan_new()		the list of operations as data; oci_plan_print() shows it
  *	oci_start()		runs the plan up to the program's execve, or just before
  *	oci_exec()		one more process in a running container
- *	oci_cgroup_*()		resources of a container's cgroup (groups: os/cgroup.h)
  *	oci_user_resolve()	"user[:group]" by an image's /etc/passwd and /etc/group
  *
  * What enters a container is a fork of the caller until it calls execve. So that nothing
@@ -33,6 +32,7 @@
 /* --- spec --------------------------------------------------------------------------- */
 
 struct oci_spec;
+struct resources;
 
 /*
  * Parses and checks a config.json of n bytes. All that *ret refers to lies in the arena.
@@ -129,6 +129,9 @@ const char *oci_spec_cgroups_path(const struct oci_spec *s); /* "" if absent */
 /* Annotation i, false past the last one. */
 bool oci_spec_annotation(const struct oci_spec *s, size_t i, const char **ret_key,
 			 const char **ret_value);
+
+/* linux.resources (cgroup/cgroup.h): oci_start does not apply them, its caller does. */
+const struct resources *oci_spec_resources(const struct oci_spec *s);
 
 /* The runtime-spec's example of a configuration ("spec"), as JSON. */
 void oci_spec_example(bool rootless, bool cgroup_v2, uid_t uid, gid_t gid,
@@ -271,23 +274,6 @@ int oci_exec(const struct oci_exec *how, struct oci_started *ret, struct buf *wa
  * costs more than an exec. An empty result: the spec has none. 0 or -1.
  */
 int oci_seccomp_compile(const struct oci_spec *s, struct buf *ret, struct err *err);
-
-/* --- resources ---------------------------------------------------------------------- */
-
-/*
- * Writes linux.resources to a group that exists (os/cgroup.h). What the kernel or the
- * host has no controller for is ERR_INVALID with the controller's name if a limit was
- * asked for. oci_start does not do this. 0 or -1.
- */
-int oci_cgroup_apply(const struct cgroups *g, const char *path, const struct oci_spec *s,
-		     struct err *err);
-
-/*
- * The same for a resources object alone ("update", CRI's UpdateContainerResources): only
- * what it mentions is changed. 0 or -1.
- */
-int oci_cgroup_update(const struct cgroups *g, const char *path, const void *json,
-		      size_t n, struct err *err);
 
 /* --- users -------------------------------------------------------------------------- */
 

@@ -374,7 +374,7 @@ static void print_end(struct buf *out, const struct oci_spec *s)
 
 void oci_plan_print(const struct oci_plan *p, struct buf *out)
 {
-	oci_cgroup_print(p->spec, p->how.cgroup_v1, out);
+	resources_print(&p->spec->res, p->how.cgroup_v1, out);
 	print_namespaces(out, p);
 	for (size_t i = 0; i < p->n; i++)
 		print_op(out, &p->ops[i]);

@@ -446,6 +446,11 @@ const char *oci_spec_root(const struct oci_spec *s)
 	return s->root;
 }
 
+const struct resources *oci_spec_resources(const struct oci_spec *s)
+{
+	return &s->res;
+}
+
 const char *oci_spec_cgroups_path(const struct oci_spec *s)
 {
 	return str_or_empty(s->cgroups_path);

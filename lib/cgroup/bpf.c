@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
-#include "oci/oci-int.h"
+#include "cgroup/cgroup-int.h"
 #include "os/fd.h"
 
 enum {
@@ -60,9 +60,9 @@ static void add_return(struct buf *b, bool allow)
  * A rule ends the program if it matches: an allowing one must grant all that is asked
  * for, a denying one any of it.
  */
-static void add_rule(struct buf *b, const struct oci_device_rule *d)
+static void add_rule(struct buf *b, const struct device_rule *d)
 {
-	bool type = d->type != 'a', access = d->access != OCI_DEV_ALL;
+	bool type = d->type != 'a', access = d->access != DEVICE_ALL;
 	bool major = d->major >= 0, minor = d->minor >= 0;
 	/* instructions behind the current one until the end of the rule */
 	int left = type + (access ? 3 : 0) + major + minor + 2;
@@ -73,7 +73,7 @@ static void add_rule(struct buf *b, const struct oci_device_rule *d)
 		     d->type == 'c' ? BPF_DEVCG_DEV_CHAR : BPF_DEVCG_DEV_BLOCK);
 	}
 	if (access) {
-		int32_t mask = (int32_t)(d->allow ? ~d->access & OCI_DEV_ALL : d->access);
+		int32_t mask = (int32_t)(d->allow ? ~d->access & DEVICE_ALL : d->access);
 
 		left -= 3;
 		emit(b, BPF_ALU | BPF_MOV | BPF_X, R_TMP, R_ACCESS, 0, 0);
@@ -94,7 +94,7 @@ static void add_rule(struct buf *b, const struct oci_device_rule *d)
 	add_return(b, d->allow);
 }
 
-void oci_device_program(const struct oci_device_rule *rules, size_t n, struct buf *ret)
+void device_program(const struct device_rule *rules, size_t n, struct buf *ret)
 {
 	size_t first = 0;
 	bool allow = false;
@@ -102,7 +102,7 @@ void oci_device_program(const struct oci_device_rule *rules, size_t n, struct bu
 	/* what came before a rule for everything does not matter */
 	for (size_t i = 0; i < n; i++)
 		if (rules[i].type == 'a' && rules[i].major < 0 && rules[i].minor < 0 &&
-		    rules[i].access == OCI_DEV_ALL) {
+		    rules[i].access == DEVICE_ALL) {
 			first = i + 1;
 			allow = rules[i].allow;
 		}
@@ -148,8 +148,8 @@ static void detach(int cgroup_fd, uint32_t id)
 		return; /* it stays beside ours: access is what both allow */
 }
 
-int oci_device_attach(int cgroup_fd, const struct oci_device_rule *rules, size_t n,
-		      struct err *err)
+int device_attach(int cgroup_fd, const struct device_rule *rules, size_t n,
+		  struct err *err)
 {
 	static const char license[] = "Apache-2.0";
 	uint32_t old[64];
@@ -158,7 +158,7 @@ int oci_device_attach(int cgroup_fd, const struct oci_device_rule *rules, size_t
 	union bpf_attr attr;
 	FD_AUTO fd = -1;
 
-	oci_device_program(rules, n, &prog);
+	device_program(rules, n, &prog);
 	memset(&attr, 0, sizeof(attr));
 	attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
 	attr.insns = (uintptr_t)prog.data;

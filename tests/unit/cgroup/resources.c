@@ -4,7 +4,7 @@
 #include <linux/bpf.h>
 
 #include "base/arena.h"
-#include "oci/oci-int.h"
+#include "cgroup/cgroup-int.h"
 
 TEST(cpu_weight)
 {
@@ -20,17 +20,17 @@ TEST(cpu_weight)
 		    {262144, 10000}, {UINT64_MAX, 10000}};
 
 	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
-		CHECK_INT(oci_cpu_weight(want[i].shares), want[i].weight);
+		CHECK_INT(res_cpu_weight(want[i].shares), want[i].weight);
 	for (uint64_t s = 3; s < 262144; s += 97)
-		CHECK(oci_cpu_weight(s) >= oci_cpu_weight(s - 1));
+		CHECK(res_cpu_weight(s) >= res_cpu_weight(s - 1));
 }
 
 TEST(io_weight)
 {
-	CHECK_INT(oci_io_weight(0), 0);
-	CHECK_INT(oci_io_weight(10), 1);
-	CHECK_INT(oci_io_weight(500), 4950);
-	CHECK_INT(oci_io_weight(1000), 10000);
+	CHECK_INT(res_io_weight(0), 0);
+	CHECK_INT(res_io_weight(10), 1);
+	CHECK_INT(res_io_weight(500), 4950);
+	CHECK_INT(res_io_weight(1000), 10000);
 }
 
 TEST(swap_of_version_2)
@@ -38,16 +38,16 @@ TEST(swap_of_version_2)
 	int64_t v = 7;
 	struct err err;
 
-	CHECK_INT(oci_swap_max(100, 150, &v, &err), 0);
+	CHECK_INT(res_swap_max(100, 150, &v, &err), 0);
 	CHECK_INT(v, 50);
-	CHECK_INT(oci_swap_max(100, 100, &v, &err), 0);
+	CHECK_INT(res_swap_max(100, 100, &v, &err), 0);
 	CHECK_INT(v, 0);
-	CHECK_INT(oci_swap_max(100, -1, &v, &err), 0);
+	CHECK_INT(res_swap_max(100, -1, &v, &err), 0);
 	CHECK_INT(v, -1);
-	CHECK_INT(oci_swap_max(-1, 0, &v, &err), 0);
+	CHECK_INT(res_swap_max(-1, 0, &v, &err), 0);
 	CHECK_INT(v, -1);
-	CHECK_INT(oci_swap_max(100, 99, &v, &err), -1);
-	CHECK_INT(oci_swap_max(0, 99, &v, &err), -1);
+	CHECK_INT(res_swap_max(100, 99, &v, &err), -1);
+	CHECK_INT(res_swap_max(0, 99, &v, &err), -1);
 }
 
 /* Enough of an interpreter to run the program as the kernel would. */
@@ -96,39 +96,39 @@ static int run(const struct buf *prog, char type, unsigned access, uint32_t majo
 
 TEST(device_program)
 {
-	static const struct oci_device_rule rules[] = {
+	static const struct device_rule rules[] = {
 		{true, 'b', 8, -1,
-		 OCI_DEV_ALL}, /* of no effect: what follows is for all */
-		{false, 'a', -1, -1, OCI_DEV_ALL},
-		{true, 'c', 1, 3, OCI_DEV_ALL},
-		{true, 'c', 10, 229, OCI_DEV_READ | OCI_DEV_WRITE},
-		{true, 'b', -1, -1, OCI_DEV_MKNOD},
-		{true, 'c', 5, -1, OCI_DEV_ALL},
-		{false, 'c', 5, 7, OCI_DEV_WRITE},
+		 DEVICE_ALL}, /* of no effect: what follows is for all */
+		{false, 'a', -1, -1, DEVICE_ALL},
+		{true, 'c', 1, 3, DEVICE_ALL},
+		{true, 'c', 10, 229, DEVICE_READ | DEVICE_WRITE},
+		{true, 'b', -1, -1, DEVICE_MKNOD},
+		{true, 'c', 5, -1, DEVICE_ALL},
+		{false, 'c', 5, 7, DEVICE_WRITE},
 	};
 	BUF_AUTO prog = {0};
 
-	oci_device_program(rules, sizeof(rules) / sizeof(rules[0]), &prog);
-	CHECK_INT(run(&prog, 'c', OCI_DEV_READ, 1, 3), 1);
-	CHECK_INT(run(&prog, 'c', OCI_DEV_ALL, 1, 3), 1);
-	CHECK_INT(run(&prog, 'b', OCI_DEV_READ, 1, 3), 0);
-	CHECK_INT(run(&prog, 'c', OCI_DEV_READ, 1, 4), 0);
-	CHECK_INT(run(&prog, 'c', OCI_DEV_READ | OCI_DEV_WRITE, 10, 229), 1);
-	CHECK_INT(run(&prog, 'c', OCI_DEV_MKNOD, 10, 229), 0);
-	CHECK_INT(run(&prog, 'c', OCI_DEV_READ | OCI_DEV_MKNOD, 10, 229), 0);
-	CHECK_INT(run(&prog, 'b', OCI_DEV_MKNOD, 8, 0), 1);
-	CHECK_INT(run(&prog, 'b', OCI_DEV_READ, 8, 0), 0);
-	CHECK_INT(run(&prog, 'c', OCI_DEV_ALL, 5, 6), 1);
-	CHECK_INT(run(&prog, 'c', OCI_DEV_READ, 5, 7), 1);
-	CHECK_INT(run(&prog, 'c', OCI_DEV_WRITE, 5, 7), 0);
-	CHECK_INT(run(&prog, 'c', OCI_DEV_READ | OCI_DEV_WRITE, 5, 7), 0);
+	device_program(rules, sizeof(rules) / sizeof(rules[0]), &prog);
+	CHECK_INT(run(&prog, 'c', DEVICE_READ, 1, 3), 1);
+	CHECK_INT(run(&prog, 'c', DEVICE_ALL, 1, 3), 1);
+	CHECK_INT(run(&prog, 'b', DEVICE_READ, 1, 3), 0);
+	CHECK_INT(run(&prog, 'c', DEVICE_READ, 1, 4), 0);
+	CHECK_INT(run(&prog, 'c', DEVICE_READ | DEVICE_WRITE, 10, 229), 1);
+	CHECK_INT(run(&prog, 'c', DEVICE_MKNOD, 10, 229), 0);
+	CHECK_INT(run(&prog, 'c', DEVICE_READ | DEVICE_MKNOD, 10, 229), 0);
+	CHECK_INT(run(&prog, 'b', DEVICE_MKNOD, 8, 0), 1);
+	CHECK_INT(run(&prog, 'b', DEVICE_READ, 8, 0), 0);
+	CHECK_INT(run(&prog, 'c', DEVICE_ALL, 5, 6), 1);
+	CHECK_INT(run(&prog, 'c', DEVICE_READ, 5, 7), 1);
+	CHECK_INT(run(&prog, 'c', DEVICE_WRITE, 5, 7), 0);
+	CHECK_INT(run(&prog, 'c', DEVICE_READ | DEVICE_WRITE, 5, 7), 0);
 }
 
 TEST(device_program_of_a_privileged_container)
 {
-	static const struct oci_device_rule rules[] = {{true, 'a', -1, -1, OCI_DEV_ALL}};
+	static const struct device_rule rules[] = {{true, 'a', -1, -1, DEVICE_ALL}};
 	BUF_AUTO prog = {0};
 
-	oci_device_program(rules, 1, &prog);
-	CHECK_INT(run(&prog, 'b', OCI_DEV_ALL, 8, 0), 1);
+	device_program(rules, 1, &prog);
+	CHECK_INT(run(&prog, 'b', DEVICE_ALL, 8, 0), 1);
 }

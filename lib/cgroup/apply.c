@@ -1,5 +1,5 @@
 /*
- * cgroup: linux.resources to cgroup files (config-linux.md, Control groups). What is to
+ * apply: resources to cgroup files (config-linux.md, Control groups). What is to
  * be written is a list first: the same for a plan, for a test and for the host.
  */
 #include <errno.h>
@@ -11,7 +11,7 @@
 
 #include "base/num.h"
 #include "base/str.h"
-#include "oci/oci-int.h"
+#include "cgroup/cgroup-int.h"
 #include "os/fd.h"
 
 /* --- conversions -------------------------------------------------------------------- */
@@ -49,7 +49,7 @@ static double power_of_10(double x)
 	return whole * r;
 }
 
-uint64_t oci_cpu_weight(uint64_t shares)
+uint64_t res_cpu_weight(uint64_t shares)
 {
 	double l, w;
 
@@ -65,12 +65,12 @@ uint64_t oci_cpu_weight(uint64_t shares)
 	return (uint64_t)(w - 1e-9) + 1;
 }
 
-uint64_t oci_io_weight(uint64_t weight)
+uint64_t res_io_weight(uint64_t weight)
 {
 	return weight ? 1 + (weight - 10) * 9999 / 990 : 0;
 }
 
-int oci_swap_max(int64_t limit, int64_t swap, int64_t *ret, struct err *err)
+int res_swap_max(int64_t limit, int64_t swap, int64_t *ret, struct err *err)
 {
 	if (swap == 0) /* not given: no limit on memory is none on swap */
 		*ret = limit == -1 ? -1 : 0;
@@ -128,7 +128,7 @@ static void put_limit(struct settings *s, const char *controller, const char *fi
 		put(s, false, controller, file, "%lld", (long long)v);
 }
 
-static void memory_v2(struct settings *s, const struct oci_resources *r)
+static void memory_v2(struct settings *s, const struct resources *r)
 {
 	struct err ignored;
 	int64_t swap;
@@ -138,7 +138,7 @@ static void memory_v2(struct settings *s, const struct oci_resources *r)
 	if (r->has_reservation)
 		put_limit(s, "memory", "memory.low", r->reservation, "max");
 	if ((r->has_swap || (r->has_limit && r->limit == -1)) &&
-	    oci_swap_max(r->has_limit ? r->limit : 0, r->has_swap ? r->swap : 0, &swap,
+	    res_swap_max(r->has_limit ? r->limit : 0, r->has_swap ? r->swap : 0, &swap,
 			 &ignored) == 0) {
 		put_limit(s, "memory", "memory.swap.max", swap, "max");
 		/* a kernel without swap has no such file, and nothing to limit */
@@ -146,7 +146,7 @@ static void memory_v2(struct settings *s, const struct oci_resources *r)
 	}
 }
 
-static void memory_v1(struct settings *s, const struct oci_resources *r)
+static void memory_v1(struct settings *s, const struct resources *r)
 {
 	if (r->has_limit)
 		put_limit(s, "memory", "memory.limit_in_bytes", r->limit, "-1");
@@ -165,13 +165,13 @@ static void memory_v1(struct settings *s, const struct oci_resources *r)
 		put(s, false, "memory", "memory.oom_control", "1");
 }
 
-static void cpu_v2(struct settings *s, const struct oci_resources *r)
+static void cpu_v2(struct settings *s, const struct resources *r)
 {
 	if (r->has_idle)
 		put(s, false, "cpu", "cpu.idle", "%lld", (long long)r->idle);
 	if (r->has_shares)
 		put(s, false, "cpu", "cpu.weight", "%llu",
-		    (unsigned long long)oci_cpu_weight(r->shares));
+		    (unsigned long long)res_cpu_weight(r->shares));
 	if (r->has_quota || r->has_period) {
 		unsigned long long period = r->has_period ? r->period : 100000;
 
@@ -186,7 +186,7 @@ static void cpu_v2(struct settings *s, const struct oci_resources *r)
 		    (unsigned long long)r->burst);
 }
 
-static void cpu_v1(struct settings *s, const struct oci_resources *r)
+static void cpu_v1(struct settings *s, const struct resources *r)
 {
 	if (r->has_shares)
 		put(s, false, "cpu", "cpu.shares", "%llu", (unsigned long long)r->shares);
@@ -203,7 +203,7 @@ static void cpu_v1(struct settings *s, const struct oci_resources *r)
 		put(s, false, "cpu", "cpu.idle", "%lld", (long long)r->idle);
 }
 
-static void io(struct settings *s, const struct oci_resources *r, bool v1)
+static void io(struct settings *s, const struct resources *r, bool v1)
 {
 	static const struct {
 		const char *key, *v1;
@@ -219,10 +219,10 @@ static void io(struct settings *s, const struct oci_resources *r, bool v1)
 		put(s, true, "io", "io.bfq.weight", "%llu",
 		    (unsigned long long)r->weight);
 		put(s, true, "io", "io.weight", "%llu",
-		    (unsigned long long)oci_io_weight(r->weight));
+		    (unsigned long long)res_io_weight(r->weight));
 	}
 	for (size_t i = 0; i < r->nthrottles; i++) {
-		const struct oci_throttle *t = &r->throttles[i];
+		const struct res_throttle *t = &r->throttles[i];
 
 		for (size_t j = 0; v1 && j < ARRAY_LEN(files); j++)
 			if (str_eq(files[j].key, t->key))
@@ -234,10 +234,10 @@ static void io(struct settings *s, const struct oci_resources *r, bool v1)
 	}
 }
 
-static void hugepages(struct settings *s, const struct oci_resources *r, bool v1)
+static void hugepages(struct settings *s, const struct resources *r, bool v1)
 {
 	for (size_t i = 0; i < r->nhugepages; i++) {
-		const struct oci_hugepage *h = &r->hugepages[i];
+		const struct res_hugepage *h = &r->hugepages[i];
 		char *file = arena_fmt(&s->arena, "hugetlb.%s.%s", h->size,
 				       v1 ? "limit_in_bytes" : "max");
 		char *rsvd = arena_fmt(&s->arena, "hugetlb.%s.rsvd.%s", h->size,
@@ -249,8 +249,7 @@ static void hugepages(struct settings *s, const struct oci_resources *r, bool v1
 }
 
 /* huge_v1: a controller that version 1 does not mount is left to the unified tree. */
-static void collect(struct settings *s, const struct oci_resources *r, bool v1,
-		    bool huge_v1)
+static void collect(struct settings *s, const struct resources *r, bool v1, bool huge_v1)
 {
 	if (r->has_pids)
 		put_limit(s, "pids", "pids.max", r->pids < 0 ? -1 : r->pids, "max");
@@ -275,15 +274,15 @@ static void collect(struct settings *s, const struct oci_resources *r, bool v1,
 		    r->unified[i].key, "%s", r->unified[i].value);
 }
 
-void oci_cgroup_print(const struct oci_spec *spec, bool v1, struct buf *out)
+void resources_print(const struct resources *r, bool v1, struct buf *out)
 {
 	struct settings *s = xcalloc(1, sizeof(*s));
 
-	collect(s, &spec->res, v1, v1);
+	collect(s, r, v1, v1);
 	for (size_t i = 0; i < s->n; i++)
 		buf_add_fmt(out, "cgroup %s %s\n", s->list[i].file, s->list[i].value);
-	for (size_t i = 0; i < spec->res.nrules; i++) {
-		const struct oci_device_rule *d = &spec->res.rules[i];
+	for (size_t i = 0; i < r->nrules; i++) {
+		const struct device_rule *d = &r->rules[i];
 		char major[24] = "*", minor[24] = "*";
 
 		if (d->major >= 0)
@@ -292,9 +291,9 @@ void oci_cgroup_print(const struct oci_spec *spec, bool v1, struct buf *out)
 			snprintf(minor, sizeof(minor), "%lld", (long long)d->minor);
 		buf_add_fmt(out, "cgroup-device %s %c %s:%s %s%s%s\n",
 			    d->allow ? "allow" : "deny", d->type, major, minor,
-			    d->access & OCI_DEV_READ ? "r" : "",
-			    d->access & OCI_DEV_WRITE ? "w" : "",
-			    d->access & OCI_DEV_MKNOD ? "m" : "");
+			    d->access & DEVICE_READ ? "r" : "",
+			    d->access & DEVICE_WRITE ? "w" : "",
+			    d->access & DEVICE_MKNOD ? "m" : "");
 	}
 	arena_done(&s->arena);
 	free(s);
@@ -304,18 +303,17 @@ void oci_cgroup_print(const struct oci_spec *spec, bool v1, struct buf *out)
 
 /* What every container may use (config-linux.md, Default Devices), after the spec's
  * rules. */
-static const struct oci_device_rule always[] = {
-	{true, 'c', -1, -1, OCI_DEV_MKNOD}, {true, 'b', -1, -1, OCI_DEV_MKNOD},
-	{true, 'c', 1, 3, OCI_DEV_ALL},	    {true, 'c', 1, 5, OCI_DEV_ALL},
-	{true, 'c', 1, 7, OCI_DEV_ALL},	    {true, 'c', 1, 8, OCI_DEV_ALL},
-	{true, 'c', 1, 9, OCI_DEV_ALL},	    {true, 'c', 5, 0, OCI_DEV_ALL},
-	{true, 'c', 5, 2, OCI_DEV_ALL},	    {true, 'c', 136, -1, OCI_DEV_ALL},
+static const struct device_rule always[] = {
+	{true, 'c', -1, -1, DEVICE_MKNOD}, {true, 'b', -1, -1, DEVICE_MKNOD},
+	{true, 'c', 1, 3, DEVICE_ALL},	   {true, 'c', 1, 5, DEVICE_ALL},
+	{true, 'c', 1, 7, DEVICE_ALL},	   {true, 'c', 1, 8, DEVICE_ALL},
+	{true, 'c', 1, 9, DEVICE_ALL},	   {true, 'c', 5, 0, DEVICE_ALL},
+	{true, 'c', 5, 2, DEVICE_ALL},	   {true, 'c', 136, -1, DEVICE_ALL},
 };
 
-static struct oci_device_rule *all_rules(const struct oci_resources *r, size_t *ret_n)
+static struct device_rule *all_rules(const struct resources *r, size_t *ret_n)
 {
-	struct oci_device_rule *all =
-		xmalloc((r->nrules + ARRAY_LEN(always)) * sizeof(*all));
+	struct device_rule *all = xmalloc((r->nrules + ARRAY_LEN(always)) * sizeof(*all));
 
 	if (r->nrules)
 		memcpy(all, r->rules, r->nrules * sizeof(*all));
@@ -325,7 +323,7 @@ static struct oci_device_rule *all_rules(const struct oci_resources *r, size_t *
 }
 
 static int write_rule(const struct cgroups *g, const char *path,
-		      const struct oci_device_rule *d, struct err *err)
+		      const struct device_rule *d, struct err *err)
 {
 	char text[80], major[24] = "*", minor[24] = "*";
 
@@ -338,17 +336,16 @@ static int write_rule(const struct cgroups *g, const char *path,
 	if (d->minor >= 0)
 		snprintf(minor, sizeof(minor), "%lld", (long long)d->minor);
 	snprintf(text, sizeof(text), "%c %s:%s %s%s%s", d->type, major, minor,
-		 d->access & OCI_DEV_READ ? "r" : "",
-		 d->access & OCI_DEV_WRITE ? "w" : "",
-		 d->access & OCI_DEV_MKNOD ? "m" : "");
+		 d->access & DEVICE_READ ? "r" : "", d->access & DEVICE_WRITE ? "w" : "",
+		 d->access & DEVICE_MKNOD ? "m" : "");
 	return cgroup_write(g, "devices", path,
 			    d->allow ? "devices.allow" : "devices.deny", text, err);
 }
 
 static int apply_devices(const struct cgroups *g, const char *path,
-			 const struct oci_resources *r, struct err *err)
+			 const struct resources *r, struct err *err)
 {
-	struct oci_device_rule *rules;
+	struct device_rule *rules;
 	size_t n;
 	int rc = 0;
 
@@ -359,7 +356,7 @@ static int apply_devices(const struct cgroups *g, const char *path,
 		FD_AUTO dir =
 			cgroup_open(g, "cgroup", path, ".", O_RDONLY | O_DIRECTORY, err);
 
-		rc = dir < 0 ? -1 : oci_device_attach(dir, rules, n, err);
+		rc = dir < 0 ? -1 : device_attach(dir, rules, n, err);
 	} else if (cgroups_has(g, "devices")) {
 		for (size_t i = 0; rc == 0 && i < n; i++)
 			rc = write_rule(g, path, &rules[i], err);
@@ -395,8 +392,8 @@ static int apply_swapped(const struct cgroups *g, const char *path, struct setti
 	return -1;
 }
 
-static int apply(const struct cgroups *g, const char *path, const struct oci_resources *r,
-		 struct err *err)
+int resources_apply(const struct cgroups *g, const char *path, const struct resources *r,
+		    struct err *err)
 {
 	struct settings *s = xcalloc(1, sizeof(*s));
 	int rc = 0;
@@ -410,27 +407,4 @@ static int apply(const struct cgroups *g, const char *path, const struct oci_res
 	arena_done(&s->arena);
 	free(s);
 	return rc < 0 ? -1 : apply_devices(g, path, r, err);
-}
-
-int oci_cgroup_apply(const struct cgroups *g, const char *path, const struct oci_spec *s,
-		     struct err *err)
-{
-	return apply(g, path, &s->res, err);
-}
-
-int oci_cgroup_update(const struct cgroups *g, const char *path, const void *json,
-		      size_t n, struct err *err)
-{
-	struct oci_resources r = {0};
-	JSON_AUTO doc = json_parse(json, n, err);
-	ARENA_AUTO a = {0};
-
-	if (!doc)
-		return err_wrap(err, "resources");
-	if (!yyjson_is_obj(yyjson_doc_get_root(doc)))
-		return err_set(err, ERR_INVALID, "resources: not an object");
-	if (oci_parse_resources(yyjson_doc_get_root(doc), "resources", &a, &r, err) < 0)
-		return -1;
-	r.has_rules = false; /* what a container has open stays open */
-	return apply(g, path, &r, err);
 }
