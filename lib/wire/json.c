@@ -1,5 +1,6 @@
 #include "wire/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,27 @@
 struct walk {
 	unsigned depth;
 	const char *why;
+	char where[160]; /* "a.b[2]", built from its end; what does not fit is left out */
 };
+
+/* Puts a step in front of where. */
+static void came_through(struct walk *w, const char *key, size_t i)
+{
+	char step[96];
+	size_t n, len = strlen(w->where);
+
+	if (key)
+		snprintf(step, sizeof(step), "%.64s%s", key,
+			 *w->where && *w->where != '[' ? "." : "");
+	else
+		snprintf(step, sizeof(step), "[%zu]%s", i,
+			 *w->where && *w->where != '[' ? "." : "");
+	n = strlen(step);
+	if (n + len >= sizeof(w->where))
+		return;
+	memmove(w->where + n, w->where, len + 1);
+	memcpy(w->where, step, n);
+}
 
 /* For qsort of C strings. */
 static int compare_keys(const void *a, const void *b)
@@ -45,7 +66,7 @@ static bool string_ok(yyjson_val *v)
 static int check(yyjson_val *v, struct walk *w)
 {
 	yyjson_val *k, *child;
-	int r = 0;
+	size_t i = 0;
 
 	if (yyjson_is_str(v) && !string_ok(v)) {
 		w->why = "a string holds a NUL";
@@ -62,18 +83,24 @@ static int check(yyjson_val *v, struct walk *w)
 			w->why = "a key holds a NUL";
 			return -1;
 		}
-		if (r == 0)
-			r = check(child, w);
+		if (check(child, w) < 0) {
+			came_through(w, yyjson_get_str(k), 0);
+			return -1;
+		}
 	}
-	json_each (child, v)
-		if (r == 0)
-			r = check(child, w);
-	if (r == 0 && yyjson_is_obj(v) && has_duplicates(v)) {
+	json_each (child, v) {
+		if (check(child, w) < 0) {
+			came_through(w, NULL, i);
+			return -1;
+		}
+		i++;
+	}
+	if (yyjson_is_obj(v) && has_duplicates(v)) {
 		w->why = "a key occurs twice in one object";
 		return -1;
 	}
 	w->depth--;
-	return r;
+	return 0;
 }
 
 yyjson_doc *json_parse(const void *data, size_t n, struct err *err)
@@ -94,7 +121,8 @@ yyjson_doc *json_parse(const void *data, size_t n, struct err *err)
 	}
 	if (check(yyjson_doc_get_root(doc), &w) < 0) {
 		yyjson_doc_free(doc);
-		err_set(err, ERR_INVALID, "JSON: %s", w.why);
+		err_set(err, ERR_INVALID, "JSON: %s%s%s", w.where, *w.where ? ": " : "",
+			w.why);
 		return NULL;
 	}
 	return doc;
