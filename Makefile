@@ -2,6 +2,7 @@
 # make ARCH=...   for x86_64, arm64, ppc64le or s390x         make check-all and the long ones
 # make all        for all four                                make bench     against the peers
 # make run        the demo (root)                             make size fmt clean
+# make image      the node: kernel and initramfs (ARCH=...), see initramfs/image.mk
 # DEPS_DIR=DIR takes the source tarballs from a folder; V=1 shows commands.
 
 VERSION = 0.1.0
@@ -122,6 +123,7 @@ $(OUT)/cribox: $(OUT)/cribox.debug
 	$(Q)$(CROSS)objcopy --strip-all -R .comment $< $@.$$$$ && mv $@.$$$$ $@
 	@ls -l $@ | awk '{ printf "  %s: %d bytes\n", $$NF, $$5 }'
 
+include initramfs/image.mk
 include tests/check.mk
 
 all:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# host-packages.sh build ARCH | run | test | bench: install the Debian packages that a target
+# host-packages.sh build ARCH | image ARCH | run | test | bench: install the Debian packages that a target
 # of the Makefile needs. Does nothing, quickly, when all are there; otherwise needs root.
 set -eu
 
@@ -16,6 +16,7 @@ cross() # debian's name of the architecture, and of the compiler's package
 
 common="make patch xz-utils protobuf-c-compiler libprotobuf-dev debian-archive-keyring"
 run="$common iproute2 docker-registry skopeo umoci ca-certificates python3"
+image="python3 ca-certificates xz-utils zstd erofs-utils debian-archive-keyring"
 
 case "${1:-} ${2:-}" in
 "build x86_64") list="$common $(cross amd64 x86-64-linux-gnu)" ;;
@@ -23,19 +24,22 @@ case "${1:-} ${2:-}" in
 "build ppc64le") list="$common $(cross ppc64el powerpc64le-linux-gnu)" ;;
 "build s390x") list="$common $(cross s390x s390x-linux-gnu)" ;;
 "build host") list="$common gcc libc6-dev" ;;
+"image x86_64") list=$image ;;
+"image "*) list="$image qemu-user-static" ;;
 "run ") list=$run ;;
 "test ")
 	list="$run gcc libc6-dev clang-format-14 clang-14 clang-tidy-14 libclang-rt-14-dev
 		shellcheck cppcheck qemu-user-static busybox-static nftables kmod openssl
 		protobuf-compiler libprotobuf-c-dev python3-grpcio python3-protobuf python3-websocket python3-yaml
-		runc crun containerd containernetworking-plugins util-linux procps strace qemu-system-x86 e2fsprogs zstd"
+		runc crun containerd containernetworking-plugins util-linux procps strace qemu-system-x86 e2fsprogs zstd
+		qemu-system-arm qemu-system-ppc qemu-system-misc erofs-utils"
 	;;
 "bench ")
 	list="$run gcc libc6-dev protobuf-compiler libprotobuf-c-dev python3-grpcio python3-protobuf busybox-static
 		runc crun containerd containernetworking-plugins util-linux nftables strace"
 	;;
 *)
-	echo "usage: host-packages.sh build ARCH | run | test | bench" >&2
+	echo "usage: host-packages.sh build ARCH | image ARCH | run | test | bench" >&2
 	exit 2
 	;;
 esac

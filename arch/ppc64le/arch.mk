@@ -6,3 +6,4 @@ ARCH_CFLAGS = -mlong-double-64
 # Relative relocations in a bitmap: 80 kB less file with the CRI tables. For arm64 and s390x,
 # ld 2.40 has no such thing.
 ARCH_LDFLAGS = -Wl,-z,pack-relative-relocs
+KERNEL_PACKAGE = linux-image-powerpc64le/trixie

@@ -13,7 +13,7 @@ trap 'exit 1' INT TERM
 build() # NAME: a copy of the tree at a path of its own
 {
 	mkdir -p "$dir/$1/build/$arch"
-	for f in Makefile applets lib proto arch tests/check.mk; do
+	for f in Makefile applets lib proto arch initramfs tests/check.mk; do
 		mkdir -p "$dir/$1/$(dirname $f)"
 		cp -rp "$f" "$dir/$1/$f"
 	done
