@@ -41,6 +41,21 @@ int netlink_open(int protocol, struct err *err)
 	return fd_take(&fd);
 }
 
+int netlink_listen(int protocol, const unsigned *groups, struct err *err)
+{
+	FD_AUTO fd =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+	struct sockaddr_nl self = {.nl_family = AF_NETLINK};
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&self, sizeof(self)) < 0)
+		return err_sys(err, errno, "open a netlink socket");
+	for (; *groups; groups++)
+		if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, groups,
+			       sizeof(*groups)) < 0)
+			return err_sys(err, errno, "netlink: join group %u", *groups);
+	return fd_take(&fd);
+}
+
 /* Finds the last message of a request that will be answered. */
 static int plan(struct talk *t, const uint8_t *req, size_t n, struct err *err)
 {

@@ -14,6 +14,12 @@
 int netlink_open(int protocol, struct err *err);
 
 /*
+ * Opens a socket that hears the messages of multicast groups (RTNLGRP_x numbers, ended by
+ * 0). Non-blocking. An owned fd or -1.
+ */
+int netlink_listen(int protocol, const unsigned *groups, struct err *err);
+
+/*
  * Sends the n bytes of req, one message or a batch, and waits until the last message that
  * wants an answer (NLM_F_ACK or NLM_F_DUMP) has got it. What the kernel answered, the
  * acknowledgements aside, is appended to reply (which may be NULL). A dump that was

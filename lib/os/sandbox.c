@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/mount.h>
@@ -46,6 +47,22 @@ int sandbox_caps(uint64_t keep, struct err *err)
 	const struct caps c = {.bounding = keep, .effective = keep, .permitted = keep};
 
 	if (caps_limit(&c, err) < 0 || caps_apply(&c, err) < 0)
+		return err_wrap(err, "sandbox");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(err, errno, "sandbox: no_new_privs");
+	return 0;
+}
+
+int sandbox_user(unsigned uid, unsigned gid, uint64_t keep, struct err *err)
+{
+	const struct caps c = {.bounding = keep, .effective = keep, .permitted = keep};
+
+	if (caps_limit(&c, err) < 0)
+		return err_wrap(err, "sandbox");
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 ||
+	    setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+		return err_sys(err, errno, "sandbox: become user %u", uid);
+	if (caps_apply(&c, err) < 0)
 		return err_wrap(err, "sandbox");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(err, errno, "sandbox: no_new_privs");

@@ -25,6 +25,12 @@ int sandbox_root(int dirfd, struct err *err);
 int sandbox_caps(uint64_t keep, struct err *err);
 
 /*
+ * Becomes an unprivileged user and group without supplementary groups, and keeps the
+ * capabilities of the mask all the same, as sandbox_caps does. 0 or -1.
+ */
+int sandbox_user(unsigned uid, unsigned gid, uint64_t keep, struct err *err);
+
+/*
  * From now on only these system calls (SYS_..., at most SANDBOX_CALLS) succeed; others fail
  * with EPERM, those of another ABI end the process (seccomp). 0 or -1.
  */

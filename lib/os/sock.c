@@ -177,7 +177,7 @@ int sock_peer(int sock, pid_t *ret_pid, uid_t *ret_uid, struct err *err)
 	return 0;
 }
 
-void sock_notify(const char *state)
+int sock_notify_open(void)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -185,16 +185,25 @@ void sock_notify(const char *state)
 	size_t n;
 
 	if (!path || (*path != '/' && *path != '@'))
-		return;
+		return -1;
 	n = strlen(path);
 	if (n >= sizeof(addr.sun_path))
-		return;
+		return -1;
 	memcpy(addr.sun_path, path, n);
 	if (*path == '@')
 		addr.sun_path[0] = 0;
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&addr,
-		      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+	if (fd < 0 ||
+	    connect(fd, (struct sockaddr *)&addr,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) < 0)
+		return -1;
+	return fd_take(&fd);
+}
+
+void sock_notify(const char *state)
+{
+	FD_AUTO fd = sock_notify_open();
+
+	if (fd >= 0)
+		(void)!send(fd, state, strlen(state), MSG_NOSIGNAL);
 }

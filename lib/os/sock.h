@@ -40,4 +40,10 @@ int sock_peer(int sock, pid_t *ret_pid, uid_t *ret_uid, struct err *err);
  */
 void sock_notify(const char *state);
 
+/*
+ * The same for those who give up the right to reach the socket: a connected socket to write
+ * to. Owned; -1 if nobody wants to be told.
+ */
+int sock_notify_open(void);
+
 #endif

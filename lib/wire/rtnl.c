@@ -101,6 +101,7 @@ bool rtnl_link_parse(const struct nl_msg *m, struct rtnl_link *ret)
 	nl_attrs(body, a, ARRAY_LEN(a));
 	l.index = (uint32_t)ifi.ifi_index;
 	l.flags = ifi.ifi_flags;
+	l.type = ifi.ifi_type;
 	l.master = nl_u32(a[IFLA_MASTER]);
 	l.mtu = nl_u32(a[IFLA_MTU]);
 	str_copy(l.name, sizeof(l.name), nl_str(a[IFLA_IFNAME]));
@@ -184,6 +185,8 @@ void rtnl_link_set(struct buf *b, uint32_t index, const struct rtnl_change *c)
 
 	if (c->master)
 		nl_attr_u32(b, IFLA_MASTER, c->master);
+	if (c->mtu)
+		nl_attr_u32(b, IFLA_MTU, c->mtu);
 	if (c->alias)
 		nl_attr_str(b, IFLA_IFALIAS, c->alias);
 	if (c->no_ipv6 || c->route_localnet)
@@ -244,6 +247,27 @@ void rtnl_addr_del(struct buf *b, uint32_t index, const struct ip_net *addr)
 	addr_request(b, RTM_DELADDR, 0, index, addr);
 }
 
+void rtnl_addr_set(struct buf *b, const struct rtnl_addr_set *a)
+{
+	struct ifaddrmsg ifa = {.ifa_family = family(&a->addr.ip),
+				.ifa_prefixlen = (uint8_t)a->addr.prefix,
+				.ifa_scope = RT_SCOPE_UNIVERSE,
+				.ifa_index = a->index};
+	struct ifa_cacheinfo life = {.ifa_prefered = a->preferred, .ifa_valid = a->valid};
+	struct ip last = ip_last(&a->addr);
+	size_t n = ip_len(&a->addr.ip),
+	       at = nl_begin(b, RTM_NEWADDR,
+			     NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE);
+
+	nl_put(b, &ifa, sizeof(ifa));
+	nl_attr(b, IFA_LOCAL, a->addr.ip.b, n);
+	nl_attr(b, IFA_ADDRESS, a->addr.ip.b, n);
+	if (!a->addr.ip.v6 && (a->broadcast || a->addr.prefix < 31))
+		nl_attr(b, IFA_BROADCAST, a->broadcast ? a->broadcast->b : last.b, 4);
+	nl_attr(b, IFA_CACHEINFO, &life, sizeof(life));
+	nl_end(b, at);
+}
+
 void rtnl_addrs_dump(struct buf *b)
 {
 	struct ifaddrmsg ifa = {.ifa_family = AF_UNSPEC};
@@ -288,25 +312,27 @@ bool rtnl_addr_parse(const struct nl_msg *m, struct rtnl_addr *ret)
 	return true;
 }
 
-void rtnl_route_new(struct buf *b, const struct rtnl_route *r)
+static void route_request(struct buf *b, uint16_t type, uint16_t flags,
+			  const struct rtnl_route *r)
 {
 	struct rtmsg rtm = {.rtm_family = family(&r->dst.ip),
 			    .rtm_dst_len = (uint8_t)r->dst.prefix,
 			    .rtm_table = r->table && r->table < 256 ? (uint8_t)r->table
 								    : RT_TABLE_MAIN,
-			    .rtm_protocol = RTPROT_BOOT,
+			    .rtm_protocol = r->protocol ? r->protocol : RTPROT_BOOT,
 			    .rtm_scope = r->gw ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
-			    .rtm_type = RTN_UNICAST};
+			    .rtm_type = RTN_UNICAST,
+			    .rtm_flags = r->onlink ? RTNH_F_ONLINK : 0};
 	struct ip dst = ip_first(&r->dst);
-	size_t metrics,
-		at = nl_begin(b, RTM_NEWROUTE,
-			      NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+	size_t metrics, at = nl_begin(b, type, NLM_F_REQUEST | NLM_F_ACK | flags);
 
 	nl_put(b, &rtm, sizeof(rtm));
 	if (r->dst.prefix)
 		nl_attr(b, RTA_DST, dst.b, ip_len(&dst));
 	if (r->gw)
 		nl_attr(b, RTA_GATEWAY, r->gw->b, ip_len(r->gw));
+	if (r->src)
+		nl_attr(b, RTA_PREFSRC, r->src->b, ip_len(r->src));
 	nl_attr_u32(b, RTA_OIF, r->index);
 	if (r->metric)
 		nl_attr_u32(b, RTA_PRIORITY, r->metric);
@@ -318,6 +344,17 @@ void rtnl_route_new(struct buf *b, const struct rtnl_route *r)
 		nl_nest_end(b, metrics);
 	}
 	nl_end(b, at);
+}
+
+void rtnl_route_new(struct buf *b, const struct rtnl_route *r)
+{
+	route_request(b, RTM_NEWROUTE,
+		      NLM_F_CREATE | (r->replace ? NLM_F_REPLACE : NLM_F_EXCL), r);
+}
+
+void rtnl_route_del(struct buf *b, const struct rtnl_route *r)
+{
+	route_request(b, RTM_DELROUTE, 0, r);
 }
 
 void rtnl_routes_dump(struct buf *b, bool v6)
@@ -351,6 +388,24 @@ bool rtnl_route_parse(const struct nl_msg *m, struct ip_net *ret_dst, uint32_t *
 		return false;
 	*ret_dst = dst;
 	*ret_index = nl_u32(a[RTA_OIF]);
+	return true;
+}
+
+bool rtnl_route_default(const struct nl_msg *m, struct ip *ret_gw, uint32_t *ret_index)
+{
+	struct nl_view body = m->body, a[RTA_MAX + 1];
+	struct ip_net dst;
+	struct ip gw;
+	uint32_t index;
+
+	if (!rtnl_route_parse(m, &dst, &index) || dst.prefix ||
+	    !nl_take(&body, sizeof(struct rtmsg)))
+		return false;
+	nl_attrs(body, a, ARRAY_LEN(a));
+	if (!take_ip(a[RTA_GATEWAY], dst.ip.v6 ? AF_INET6 : AF_INET, &gw))
+		return false;
+	*ret_gw = gw;
+	*ret_index = index;
 	return true;
 }
 

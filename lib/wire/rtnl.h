@@ -17,6 +17,7 @@ enum { RTNL_NAME = 16, RTNL_MAC = 6, RTNL_ALIAS = 256 };
 struct rtnl_link {
 	uint32_t index, master, mtu;
 	uint32_t flags;		/* IFF_* */
+	uint16_t type;		/* ARPHRD_* */
 	char name[RTNL_NAME];	/* "" if unknown */
 	char kind[RTNL_NAME];	/* "bridge", "veth", ...; "" for none */
 	char alias[RTNL_ALIAS]; /* "" if none */
@@ -60,6 +61,7 @@ void rtnl_veth_new(struct buf *b, const struct rtnl_veth *v);
 struct rtnl_change {
 	uint32_t flags, mask; /* those IFF_* of mask become as in flags */
 	uint32_t master;      /* bridge to become a port of */
+	uint32_t mtu;
 	const char *alias;
 	bool no_ipv6;	    /* no link-local address is generated; say it before "up" */
 	int route_localnet; /* net.ipv4.conf.<link>.route_localnet: 1 on, -1 off */
@@ -74,6 +76,15 @@ void rtnl_link_del(struct buf *b, uint32_t index);
 /* Adds an address; IPv6 without duplicate address detection. EEXIST if it is there. */
 void rtnl_addr_new(struct buf *b, uint32_t index, const struct ip_net *addr);
 void rtnl_addr_del(struct buf *b, uint32_t index, const struct ip_net *addr);
+
+/* Adds an address, or changes its lifetimes; IPv6 with duplicate address detection. */
+struct rtnl_addr_set {
+	uint32_t index;
+	struct ip_net addr;
+	const struct ip *broadcast; /* NULL: the last of the network */
+	uint32_t valid, preferred;  /* seconds; UINT32_MAX: for ever */
+};
+void rtnl_addr_set(struct buf *b, const struct rtnl_addr_set *a);
 
 /* All addresses. */
 void rtnl_addrs_dump(struct buf *b);
@@ -94,13 +105,23 @@ struct rtnl_route {
 	struct ip_net dst;
 	const struct ip *gw;
 	uint32_t metric, mtu, table;
+	const struct ip *src; /* preferred source address, or NULL */
+	uint8_t protocol;     /* RTPROT_*; 0: boot */
+	bool onlink;	      /* the gateway is on the link whatever the routes say */
+	bool replace;	      /* one to the same place with the same metric */
 };
 void rtnl_route_new(struct buf *b, const struct rtnl_route *r);
+
+/* Removes the route that has all that is set in r. */
+void rtnl_route_del(struct buf *b, const struct rtnl_route *r);
 
 /* All routes of a family; parse gives those of the main table. */
 void rtnl_routes_dump(struct buf *b, bool v6);
 bool rtnl_route_parse(const struct nl_msg *m, struct ip_net *ret_dst,
 		      uint32_t *ret_index);
+
+/* True for a default route through a gateway in the main table. */
+bool rtnl_route_default(const struct nl_msg *m, struct ip *ret_gw, uint32_t *ret_index);
 
 /* The route that a packet to an address would take, and the link of the answer. */
 void rtnl_route_get(struct buf *b, const struct ip *ip);
