@@ -7,15 +7,19 @@
 
 #include "applet.h"
 
-#define APPLETS(X) \
-	X(cni)     \
-	X(crid)    \
-	X(ctl)     \
-	X(fetch)   \
-	X(oci)     \
-	X(pause)   \
-	X(pull)    \
-	X(shim)    \
+#define APPLETS(X)  \
+	X(blkid)    \
+	X(cni)      \
+	X(crid)     \
+	X(ctl)      \
+	X(devlinks) \
+	X(fetch)    \
+	X(lsmod)    \
+	X(modprobe) \
+	X(oci)      \
+	X(pause)    \
+	X(pull)     \
+	X(shim)     \
 	X(unpack)
 
 #define APPLET_DECLARE(name) extern const struct applet applet_##name;

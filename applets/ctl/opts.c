@@ -6,7 +6,7 @@
 #include "base/num.h"
 #include "base/str.h"
 
-enum opt_type { OPT_FLAG, OPT_TEXT, OPT_LIST, OPT_INT, OPT_DURATION };
+enum opt_type { OPT_FLAG, OPT_MAYBE, OPT_TEXT, OPT_LIST, OPT_INT, OPT_DURATION };
 
 struct opt {
 	char letter;	   /* 0: none */
@@ -35,12 +35,13 @@ static enum opt_type type_of(const char *value)
 	} types[] = {
 		{"", OPT_FLAG},	      {"N", OPT_INT},	       {"SECONDS", OPT_INT},
 		{"FILTER", OPT_LIST}, {"KEY=VALUE", OPT_LIST}, {"TIME", OPT_DURATION},
+		{"TAG", OPT_LIST},    {"OPTIONS", OPT_LIST},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(types); i++)
 		if (str_eq(types[i].value, value))
 			return types[i].type;
-	return OPT_TEXT;
+	return *value == '[' ? OPT_MAYBE : OPT_TEXT;
 }
 
 /* "(CRICTL_AUTH)" in the text, or NULL. */
@@ -160,6 +161,7 @@ static int set(struct opts *o, struct arena *a, const struct opt *opt, const cha
 		list[v->n++] = text;
 		v->list = list;
 		break;
+	case OPT_MAYBE:
 	case OPT_TEXT:
 		break;
 	}
@@ -180,7 +182,7 @@ static int value_of(struct parser *p, const struct opt *opt, const char *rest,
 
 static int parse_long(struct parser *p, const struct opt *opt, const char *rest)
 {
-	if (opt->type != OPT_FLAG && value_of(p, opt, rest, &rest) < 0)
+	if (opt->type > OPT_MAYBE && value_of(p, opt, rest, &rest) < 0)
 		return -1;
 	return set(p->o, p->a, opt, rest, p->err);
 }

@@ -8,8 +8,9 @@
  * has an optional letter, one or two long names, what stands for the value, and after at
  * least two blanks the help, which may name an environment variable in brackets. The value
  * says the type: none is a flag; N and SECONDS are numbers; TIME is a duration (10s, 1m30s);
- * KEY=VALUE and FILTER may be given any number of times; all else is text. Lines that do
- * not begin with a dash only go on with the one before.
+ * KEY=VALUE, FILTER, TAG and OPTIONS may be given any number of times; [TEXT] may be left
+ * out, and is in the same word if it is there; all else is text. Lines that do not begin with
+ * a dash only go on with the one before.
  *
  * Forms as with crictl: -o json, -ojson, -o=json, --output json, --output=json, -output
  * json, and short options without a value in one word (-it).
