@@ -9,7 +9,7 @@ files=$(
 )
 bad=0
 for f in $files; do
-	shellcheck -S style "$f" && echo "ok shellcheck $f" && continue
+	shellcheck -x -S style "$f" && echo "ok shellcheck $f" && continue
 	echo "not ok shellcheck: $f"
 	bad=1
 done
