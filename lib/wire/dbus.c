@@ -531,7 +531,7 @@ void dbus_label(struct buf *out, const char *name)
 	}
 }
 
-/* A value up to ',' or ';' with %xx escapes. */
+/* A value of an address: with %xx for what is no letter, digit or one of -_/.\\*. */
 static int unescape(const char *s, size_t n, struct buf *ret)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -558,24 +558,19 @@ static int unescape(const char *s, size_t n, struct buf *ret)
 int dbus_address(const char *address, struct buf *ret)
 {
 	for (const char *s = address; *s; s += strcspn(s, ";"), s += *s == ';') {
-		const char *end = s + strcspn(s, ";"), *key = s + 5;
+		const char *key = s + 5;
 
 		if (!str_starts(s, "unix:"))
 			continue;
-		while (key < end) {
+		for (;; key++) {
 			size_t n = strcspn(key, ",;");
-			const char *value = memchr(key, '=', n);
-			bool abstract = str_starts(key, "abstract=");
 
-			if (value && (abstract || str_starts(key, "path="))) {
+			if (str_starts(key, "path=")) {
 				buf_reset(ret);
-				if (abstract)
-					buf_add_char(ret, '@');
-				value++;
-				return unescape(value, n - (size_t)(value - key), ret);
+				return unescape(key + 5, n - 5, ret);
 			}
-			key += n + (key[n] == ',');
-			if (*key == ';')
+			key += n;
+			if (*key != ',')
 				break;
 		}
 	}

@@ -112,8 +112,8 @@ void dbus_array_end(struct dbus_out *o, size_t at, char type);
 void dbus_label(struct buf *out, const char *name);
 
 /*
- * The first address of a unix socket in a bus address ("unix:path=/run/x,guid=..;tcp:.."),
- * unescaped into ret; abstract ones begin with '@'. 0, or -1 if there is none.
+ * The first path of a unix socket in a bus's address ("unix:path=/run/x,guid=..;tcp:.."),
+ * unescaped, into ret. Abstract sockets are passed over. 0, or -1 if there is none.
  */
 int dbus_address(const char *address, struct buf *ret);
 

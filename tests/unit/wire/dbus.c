@@ -301,7 +301,7 @@ TEST(addresses)
 		{"unix:path=/run/user/0/bus", "/run/user/0/bus"},
 		{"unix:path=/run/bus,guid=12", "/run/bus"},
 		{"unix:guid=12,path=/run/bus;tcp:host=x", "/run/bus"},
-		{"tcp:host=x,port=1;unix:abstract=/tmp/x", "@/tmp/x"},
+		{"tcp:host=x,port=1;unix:abstract=/x;unix:path=/y", "/y"},
 		{"unix:path=/a%20b%2Fc", "/a b/c"},
 		{"unix:tmpdir=/x;unix:path=/y", "/y"},
 		{"tcp:host=x", NULL},
