@@ -5,7 +5,7 @@
 set -eu
 name=$1 package=$2 out=$3
 dir=$PWD/build/apt
-# shellcheck source=arch/apt-private.sh
+# shellcheck source=/dev/null
 . "$(dirname "$0")/apt-private.sh"
 
 private_apt deb-src "$dir" "trixie bookworm" "$(dpkg --print-architecture)"

@@ -8,7 +8,7 @@
 set -eu
 arch=$1 kernel=$2
 top=$PWD/build/kernel/$arch
-# shellcheck source=arch/apt-private.sh
+# shellcheck source=/dev/null
 . "$(dirname "$0")/../arch/apt-private.sh"
 
 die()
