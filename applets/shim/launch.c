@@ -543,7 +543,7 @@ pid_t launch_exec(struct container *ct, const struct launch_exec *x, int *ret_co
 	if (load_spec(ct->req, &l.arena, &l.spec, err) < 0 ||
 	    (x->tty && sock_pair(l.console, err) < 0))
 		return -1;
-	if (!ct->filter.len && oci_seccomp_compile(l.spec, &ct->filter, err) < 0)
+	if (!ct->filter.len && oci_seccomp_compile(l.spec, NULL, &ct->filter, err) < 0)
 		return -1;
 	l.process = oci_spec_process(l.spec);
 	set_user(l.process, ct, &l.arena);

@@ -224,7 +224,7 @@ static int prepare(struct exec *x, struct err *err)
 	if (find_namespaces(x, err) < 0)
 		return -1;
 	if (!how->seccomp && how->spec &&
-	    oci_seccomp_compile(how->spec, &x->seccomp, err) < 0)
+	    oci_seccomp_compile(how->spec, how->seccomp_cache, &x->seccomp, err) < 0)
 		return -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, x->sock) < 0)
 		return err_sys(err, errno, "socket pair");

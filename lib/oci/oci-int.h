@@ -5,6 +5,7 @@
 #include "cgroup/cgroup.h"
 #include "oci/oci.h"
 #include "os/ns.h"
+#include "seccomp/seccomp.h"
 #include "wire/json.h"
 #include "wire/json_opt.h"
 
@@ -51,30 +52,6 @@ struct oci_pair {
 	const char *key, *value;
 };
 
-struct oci_seccomp_arg {
-	unsigned index;
-	int op; /* enum scmp_compare */
-	uint64_t value, value_two;
-};
-
-struct oci_seccomp_rule {
-	const char *const *names;
-	size_t nnames;
-	uint32_t action; /* SCMP_ACT_x */
-	const struct oci_seccomp_arg *args;
-	size_t nargs;
-};
-
-struct oci_seccomp {
-	uint32_t action;
-	const uint32_t *archs; /* SCMP_ARCH_x beside the native one */
-	size_t narchs;
-	bool log;
-	struct oci_seccomp_rule *rules;
-	size_t nrules;
-	bool builtin; /* the default profile */
-};
-
 struct oci_spec {
 	const char *version, *root, *hostname, *domainname;
 	bool root_readonly;
@@ -96,7 +73,7 @@ struct oci_spec {
 	size_t nmasked, nreadonly;
 	struct oci_pair *sysctls;
 	size_t nsysctls;
-	struct oci_seccomp *seccomp;
+	struct seccomp_profile *seccomp;
 	const char *mount_label;
 };
 
@@ -115,8 +92,6 @@ int oci_parse_maps(yyjson_val *obj, const char *where, const char *key, struct a
 		   struct ns_map **ret, size_t *ret_n, struct err *err);
 int oci_parse_linux(yyjson_val *obj, struct arena *a, struct oci_spec *s,
 		    struct err *err);
-int oci_parse_seccomp(yyjson_val *obj, const char *where, struct arena *a,
-		      struct oci_seccomp **ret, struct err *err);
 /* MS_x of "rprivate"...; 0 if it is none. */
 uint64_t oci_propagation(const char *name, bool *ret_rec);
 
@@ -258,10 +233,5 @@ int oci_apply_oom(pid_t pid, const struct oci_process *p, struct buf *warnings,
 		  struct err *err);
 /* Capabilities as they can be given: what we do not have ourselves is left out. */
 void oci_clamp_caps(struct caps *c, uint64_t have, struct buf *warnings);
-
-/* --- seccomp ------------------------------------------------------------------------ */
-
-/* The built-in profile for a bounding set (seccomp_default.c). */
-struct oci_seccomp *oci_seccomp_default(uint64_t caps, struct arena *a);
 
 #endif

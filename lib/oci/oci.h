@@ -194,8 +194,9 @@ struct oci_start {
 	 */
 	const struct cgroups *cgroups;
 	const char *cgroup;
-	int preserve_fds;    /* fds 3 .. 3 + n - 1 stay open in the program */
-	bool no_new_keyring; /* keep the caller's session keyring */
+	int preserve_fds;	   /* fds 3 .. 3 + n - 1 stay open in the program */
+	bool no_new_keyring;	   /* keep the caller's session keyring */
+	const char *seccomp_cache; /* directory of compiled filters; NULL: none */
 	/*
 	 * The new process becomes a child of the caller's parent (CLONE_PARENT). The
 	 * caller must be a process made for this one call: its own namespaces may be
@@ -261,6 +262,7 @@ struct oci_exec {
 	unsigned ns_mask;
 	/* the filter of oci_seccomp_compile; NULL: compiled now if spec has one */
 	const struct buf *seccomp;
+	const char *seccomp_cache; /* as in struct oci_start */
 };
 
 void oci_exec_init(struct oci_exec *how);
@@ -270,10 +272,12 @@ int oci_exec(const struct oci_exec *how, struct oci_started *ret, struct buf *wa
 	     struct err *err);
 
 /*
- * The spec's seccomp filter as BPF (struct sock_filter[]), for struct oci_exec: compiling
+ * The spec's seccomp filter as BPF (struct sock_filter[]), for struct oci_exec, by way of the
+ * cache in a directory that seccomp/seccomp.h describes (NULL: none): compiling
  * costs more than an exec. An empty result: the spec has none. 0 or -1.
  */
-int oci_seccomp_compile(const struct oci_spec *s, struct buf *ret, struct err *err);
+int oci_seccomp_compile(const struct oci_spec *s, const char *cache, struct buf *ret,
+			struct err *err);
 
 /* --- users -------------------------------------------------------------------------- */
 

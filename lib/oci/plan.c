@@ -355,8 +355,7 @@ static void print_process(struct buf *out, const struct oci_process *p)
 static void print_end(struct buf *out, const struct oci_spec *s)
 {
 	if (s->seccomp)
-		buf_add_fmt(out, "seccomp default=%08x rules=%zu%s\n", s->seccomp->action,
-			    s->seccomp->nrules, s->seccomp->builtin ? " built-in" : "");
+		seccomp_profile_print(s->seccomp, out);
 	if (!s->process)
 		return;
 	for (char *const *e = s->process->env; *e; e++) {

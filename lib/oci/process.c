@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,11 +23,6 @@
 #include "os/mount.h"
 #include "os/path.h"
 #include "os/tty.h"
-
-struct filter {
-	unsigned short len;
-	const void *filter;
-};
 
 void oci_reset_signals(void)
 {
@@ -243,17 +237,6 @@ static int enter_cwd(const char *cwd, bool last, struct err *err)
 		       cwd);
 }
 
-static int load_filter(const struct buf *bpf, struct err *err)
-{
-	struct filter prog = {.len = (unsigned short)(bpf->len / 8), .filter = bpf->data};
-
-	if (bpf->len / 8 > UINT16_MAX)
-		return err_set(err, ERR_INVALID, "seccomp: the filter is too long");
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
-		return err_sys(err, errno, "load the seccomp filter");
-	return 0;
-}
-
 /* User, directory, capabilities: what is lost on the way is not needed afterwards. */
 static int drop_rights(const struct oci_enter *e, struct err *err)
 {
@@ -435,7 +418,8 @@ static int finish(const struct oci_enter *e, const struct oci_process *p, struct
 		close(start_fd);
 	}
 	/* last: a profile need not allow what we did so far */
-	if (!p->no_new_privs || !e->seccomp->len || load_filter(e->seccomp, err) == 0)
+	if (!p->no_new_privs || !e->seccomp->len ||
+	    seccomp_filter_load(e->seccomp, 0, err) >= 0)
 		execve(path, p->args, p->env);
 	else
 		errno = 0;
@@ -468,7 +452,8 @@ int oci_enter(const struct oci_enter *e, struct err *err)
 		return -1;
 	set_home(&p, &a);
 	/* without no_new_privs, loading takes CAP_SYS_ADMIN, which goes next */
-	if (!p.no_new_privs && e->seccomp->len && load_filter(e->seccomp, err) < 0)
+	if (!p.no_new_privs && e->seccomp->len &&
+	    seccomp_filter_load(e->seccomp, 0, err) < 0)
 		return -1;
 	if (drop_rights(e, err) < 0)
 		return -1;

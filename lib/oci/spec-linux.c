@@ -235,5 +235,5 @@ int oci_parse_linux(yyjson_val *lin, struct arena *a, struct oci_spec *s, struct
 		return -1;
 	if (json_opt_obj(lin, "linux", "seccomp", &v, err) < 0)
 		return -1;
-	return v ? oci_parse_seccomp(v, "linux.seccomp", a, &s->seccomp, err) : 0;
+	return v ? seccomp_profile_parse(v, "linux.seccomp", a, &s->seccomp, err) : 0;
 }

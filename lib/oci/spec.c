@@ -465,3 +465,21 @@ bool oci_spec_annotation(const struct oci_spec *s, size_t i, const char **ret_ke
 	*ret_value = s->annotations[i].value;
 	return true;
 }
+
+void oci_spec_seccomp_default(struct oci_spec *s, struct arena *a)
+{
+	s->seccomp =
+		seccomp_profile_default(s->process ? s->process->caps.bounding : 0, a);
+}
+
+int oci_spec_seccomp_parse(struct oci_spec *s, const void *json, size_t n,
+			   struct arena *a, struct err *err)
+{
+	return seccomp_profile_read(json, n, a, &s->seccomp, err);
+}
+
+int oci_seccomp_compile(const struct oci_spec *s, const char *cache, struct buf *ret,
+			struct err *err)
+{
+	return s->seccomp ? seccomp_compile(s->seccomp, cache, ret, err) : 0;
+}

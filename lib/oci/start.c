@@ -417,7 +417,7 @@ static int prepare(struct start *s, struct err *err)
 	s->plan = oci_plan_new(how->spec, &plan, &s->arena);
 	if (!how->cgroups)
 		s->host = cgroups_open(&ignored);
-	if (oci_seccomp_compile(how->spec, &s->seccomp, err) < 0 ||
+	if (oci_seccomp_compile(how->spec, how->seccomp_cache, &s->seccomp, err) < 0 ||
 	    open_namespaces(s, err) < 0 || oci_prepare(s->plan, how, &s->arena, err) < 0)
 		return -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->sock) < 0)

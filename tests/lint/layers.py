@@ -12,7 +12,7 @@ import sys
 FOREIGN = {  # header: the modules that wrap the library
     "bearssl": {"net", "wire"},
     "protobuf-c/": {"cri", "rpc"},
-    "seccomp.h": {"oci"},
+    "seccomp.h": {"seccomp"},
     "nghttp2/": {"rpc"},
     "yyjson.h": {"wire"},
     "zlib.h": {"wire"},

@@ -1,10 +1,11 @@
 /*
- * seccomp_default: the profile RuntimeDefault: what moby and containerd allow, as facts.
+ * default: the profile RuntimeDefault: what moby and containerd allow, as facts.
  *
  * Whatever is not named here answers EPERM, or ENOSYS if it is newer than all that is
- * named (seccomp.c). Names that an architecture or libseccomp does not have are skipped.
+ * named (compile.c). Names that an architecture or libseccomp does not have are skipped.
  */
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 
 #include "arch.h"
 #include "base/str.h"
-#include "oci/oci-int.h"
+#include "os/caps.h"
+#include "seccomp/seccomp-int.h"
 
 #ifndef CLONE_NEWCGROUP
 #define CLONE_NEWCGROUP 0x02000000
@@ -137,12 +139,12 @@ enum { MAX_RULES = 64 };
 
 struct builder {
 	struct arena *arena;
-	struct oci_seccomp *s;
+	struct seccomp_profile *s;
 };
 
-static struct oci_seccomp_rule *add(struct builder *b, const char *words, uint32_t action)
+static struct seccomp_rule *add(struct builder *b, const char *words, uint32_t action)
 {
-	struct oci_seccomp_rule *r = &b->s->rules[b->s->nrules++];
+	struct seccomp_rule *r = &b->s->rules[b->s->nrules++];
 	const char **names;
 	size_t n = 1;
 
@@ -163,10 +165,10 @@ static struct oci_seccomp_rule *add(struct builder *b, const char *words, uint32
 static void add_if(struct builder *b, const char *name, unsigned index, int op,
 		   uint64_t value, uint64_t value_two)
 {
-	struct oci_seccomp_rule *r = add(b, name, SCMP_ACT_ALLOW);
-	struct oci_seccomp_arg *arg = arena_alloc(b->arena, sizeof(*arg));
+	struct seccomp_rule *r = add(b, name, SCMP_ACT_ALLOW);
+	struct seccomp_arg *arg = arena_alloc(b->arena, sizeof(*arg));
 
-	*arg = (struct oci_seccomp_arg){index, op, value, value_two};
+	*arg = (struct seccomp_arg){index, op, value, value_two};
 	r->args = arg;
 	r->nargs = 1;
 }
@@ -199,12 +201,13 @@ static void add_arch(struct builder *b)
 	b->s->archs = list;
 }
 
-struct oci_seccomp *oci_seccomp_default(uint64_t caps, struct arena *a)
+struct seccomp_profile *seccomp_profile_default(uint64_t caps, struct arena *a)
 {
 	struct builder b = {.arena = a, .s = arena_alloc(a, sizeof(*b.s))};
 
 	b.s->action = SCMP_ACT_ERRNO(EPERM);
 	b.s->builtin = true;
+	b.s->flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW;
 	b.s->rules = arena_array(a, MAX_RULES, sizeof(*b.s->rules));
 	add(&b, always, SCMP_ACT_ALLOW);
 	for (size_t i = 0; i < ARRAY_LEN(personalities); i++)

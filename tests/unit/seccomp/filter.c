@@ -54,7 +54,7 @@ static void compile(const struct oci_spec *s, struct buf *bpf)
 {
 	struct err err;
 
-	if (oci_seccomp_compile(s, bpf, &err) < 0)
+	if (oci_seccomp_compile(s, NULL, bpf, &err) < 0)
 		FAIL("%s", err.msg);
 	CHECK(bpf->len > 0 && bpf->len % sizeof(struct sock_filter) == 0);
 }
