@@ -55,6 +55,7 @@ static int parse_memory(yyjson_val *obj, const char *where, struct arena *a,
 			struct resources *r, struct err *err)
 {
 	char *at = arena_fmt(a, "%s.memory", where);
+	int64_t ignored;
 	yyjson_val *v;
 
 	if (json_opt_obj(obj, where, "memory", &v, err) < 0 ||
@@ -63,9 +64,14 @@ static int parse_memory(yyjson_val *obj, const char *where, struct arena *a,
 	    json_opt_i64(v, at, "reservation", -1, INT64_MAX, &r->reservation,
 			 &r->has_reservation, err) < 0 ||
 	    json_opt_i64(v, at, "swap", -1, INT64_MAX, &r->swap, &r->has_swap, err) < 0 ||
-	    json_opt_u64(v, at, "swappiness", 200, &r->swappiness, &r->has_swappiness,
+	    json_opt_u64(v, at, "swappiness", 100, &r->swappiness, &r->has_swappiness,
 			 err) < 0 ||
-	    json_opt_bool(v, at, "disableOOMKiller", &r->oom_disable, err) < 0)
+	    json_opt_bool(v, at, "disableOOMKiller", &r->oom_disable, err) < 0 ||
+	    json_opt_bool(v, at, "checkBeforeUpdate", &r->check_usage, err) < 0 ||
+	    /* kernels have none of these any more (config-linux.md: not recommended) */
+	    json_opt_i64(v, at, "kernel", -1, INT64_MAX, &ignored, NULL, err) < 0 ||
+	    json_opt_i64(v, at, "kernelTCP", -1, INT64_MAX, &ignored, NULL, err) < 0 ||
+	    json_opt_bool(v, at, "useHierarchy", &(bool){false}, err) < 0)
 		return -1;
 	/* 0 is "not given", as runc has it */
 	r->has_limit = r->has_limit && r->limit != 0;
@@ -89,12 +95,51 @@ static int parse_cpu(yyjson_val *obj, const char *where, struct arena *a,
 		    0 ||
 	    json_opt_u64(v, at, "burst", INT64_MAX, &r->burst, &r->has_burst, err) < 0 ||
 	    json_opt_i64(v, at, "idle", 0, 1, &r->idle, &r->has_idle, err) < 0 ||
+	    json_opt_i64(v, at, "realtimeRuntime", -1, INT64_MAX, &r->rt_runtime,
+			 &r->has_rt_runtime, err) < 0 ||
+	    json_opt_u64(v, at, "realtimePeriod", INT64_MAX, &r->rt_period,
+			 &r->has_rt_period, err) < 0 ||
 	    json_opt_str(v, at, "cpus", a, &r->cpus, err) < 0 ||
 	    json_opt_str(v, at, "mems", a, &r->mems, err) < 0)
 		return -1;
 	r->has_shares = r->has_shares && r->shares != 0;
 	r->has_quota = r->has_quota && r->quota != 0;
 	r->has_period = r->has_period && r->period != 0;
+	r->has_rt_runtime = r->has_rt_runtime && r->rt_runtime != 0;
+	r->has_rt_period = r->has_rt_period && r->rt_period != 0;
+	if (!str_empty(r->cpus) && cpuset_check(r->cpus) < 0)
+		return err_set(err, ERR_INVALID, "%s.cpus: \"%.80s\" is no list of cpus",
+			       at, r->cpus);
+	if (!str_empty(r->mems) && cpuset_check(r->mems) < 0)
+		return err_set(err, ERR_INVALID,
+			       "%s.mems: \"%.80s\" is no list of memory nodes", at,
+			       r->mems);
+	return 0;
+}
+
+/* --- block devices ------------------------------------------------------------------ */
+
+static int parse_number(yyjson_val *v, const char *at, uint32_t *ret_major,
+			uint32_t *ret_minor, struct err *err)
+{
+	uint64_t major = 0, minor = 0;
+
+	if (json_opt_u64(v, at, "major", 0xfff, &major, NULL, err) < 0 ||
+	    json_opt_u64(v, at, "minor", 0xfffff, &minor, NULL, err) < 0)
+		return -1;
+	*ret_major = (uint32_t)major;
+	*ret_minor = (uint32_t)minor;
+	return 0;
+}
+
+static int parse_weight(yyjson_val *v, const char *at, const char *key, uint64_t *ret,
+			struct err *err)
+{
+	if (json_opt_u64(v, at, key, UINT16_MAX, ret, NULL, err) < 0)
+		return -1;
+	if (*ret && (*ret < 10 || *ret > 1000))
+		return err_set(err, ERR_INVALID, "%s.%s: %u is not between 10 and 1000",
+			       at, key, (unsigned)*ret);
 	return 0;
 }
 
@@ -103,22 +148,40 @@ static int parse_throttle(yyjson_val *blkio, const char *at, const char *member,
 			  struct err *err)
 {
 	yyjson_val *arr, *v;
+	size_t i = 0;
 
 	if (json_opt_arr(blkio, at, member, &arr, err) < 0)
 		return -1;
 	json_each (v, arr) {
-		struct res_throttle *t = &r->throttles[r->nthrottles];
-		char *where = arena_fmt(a, "%s.%s", at, member);
-		uint64_t major = 0, minor = 0;
+		struct res_throttle *t = &r->throttles[r->nthrottles++];
+		char *where = arena_fmt(a, "%s.%s[%zu]", at, member, i++);
 
-		if (json_opt_u64(v, where, "major", 0xfff, &major, NULL, err) < 0 ||
-		    json_opt_u64(v, where, "minor", 0xfffff, &minor, NULL, err) < 0 ||
+		t->key = key;
+		if (parse_number(v, where, &t->major, &t->minor, err) < 0 ||
 		    json_opt_u64(v, where, "rate", UINT64_MAX, &t->rate, NULL, err) < 0)
 			return -1;
-		t->key = key;
-		t->major = (uint32_t)major;
-		t->minor = (uint32_t)minor;
-		r->nthrottles++;
+	}
+	return 0;
+}
+
+static int parse_weights(yyjson_val *blkio, const char *at, struct arena *a,
+			 struct resources *r, struct err *err)
+{
+	yyjson_val *arr, *v;
+
+	if (parse_weight(blkio, at, "weight", &r->weight, err) < 0 ||
+	    parse_weight(blkio, at, "leafWeight", &r->leaf_weight, err) < 0 ||
+	    json_opt_arr(blkio, at, "weightDevice", &arr, err) < 0)
+		return -1;
+	r->weights = arena_array(a, yyjson_arr_size(arr) + 1, sizeof(*r->weights));
+	json_each (v, arr) {
+		char *where = arena_fmt(a, "%s.weightDevice[%zu]", at, r->nweights);
+		struct res_weight_device *w = &r->weights[r->nweights++];
+
+		if (parse_number(v, where, &w->major, &w->minor, err) < 0 ||
+		    parse_weight(v, where, "weight", &w->weight, err) < 0 ||
+		    parse_weight(v, where, "leafWeight", &w->leaf_weight, err) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -137,12 +200,8 @@ static int parse_blkio(yyjson_val *obj, const char *where, struct arena *a,
 	size_t n = 1;
 
 	if (json_opt_obj(obj, where, "blockIO", &v, err) < 0 ||
-	    json_opt_u64(v, at, "weight", 1000, &r->weight, &r->has_weight, err) < 0)
+	    parse_weights(v, at, a, r, err) < 0)
 		return -1;
-	r->has_weight = r->has_weight && r->weight != 0;
-	if (r->has_weight && r->weight < 10)
-		return err_set(err, ERR_INVALID, "%s.weight: not between 10 and 1000",
-			       at);
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		n += yyjson_arr_size(json_get(v, kinds[i].member));
 	r->throttles = arena_array(a, n, sizeof(*r->throttles));
@@ -151,6 +210,8 @@ static int parse_blkio(yyjson_val *obj, const char *where, struct arena *a,
 			return -1;
 	return 0;
 }
+
+/* --- the rest ----------------------------------------------------------------------- */
 
 static int parse_hugepages(yyjson_val *obj, const char *where, struct arena *a,
 			   struct resources *r, struct err *err)
@@ -179,6 +240,66 @@ static int parse_hugepages(yyjson_val *obj, const char *where, struct arena *a,
 	return 0;
 }
 
+/* A word that goes into a line of a cgroup file. */
+static bool is_word(const char *s)
+{
+	return *s && !strpbrk(s, " \t\n=") && strlen(s) < 256;
+}
+
+static int parse_rdma(yyjson_val *obj, const char *where, struct arena *a,
+		      struct resources *r, struct err *err)
+{
+	yyjson_val *v, *k, *value;
+
+	if (json_opt_obj(obj, where, "rdma", &v, err) < 0)
+		return -1;
+	r->rdma = arena_array(a, yyjson_obj_size(v) + 1, sizeof(*r->rdma));
+	json_each_member (k, value, v) {
+		char *at = arena_fmt(a, "%s.rdma.%.80s", where, yyjson_get_str(k));
+		struct res_rdma *d = &r->rdma[r->nrdma++];
+
+		d->device = arena_strdup(a, yyjson_get_str(k));
+		if (!is_word(d->device))
+			return err_set(err, ERR_INVALID, "%s: not a device's name", at);
+		if (!yyjson_is_obj(value))
+			return err_set(err, ERR_INVALID, "%s: not an object", at);
+		if (json_opt_u64(value, at, "hcaHandles", UINT32_MAX, &d->handles,
+				 &d->has_handles, err) < 0 ||
+		    json_opt_u64(value, at, "hcaObjects", UINT32_MAX, &d->objects,
+				 &d->has_objects, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int parse_network(yyjson_val *obj, const char *where, struct arena *a,
+			 struct resources *r, struct err *err)
+{
+	char *at = arena_fmt(a, "%s.network", where);
+	yyjson_val *net, *arr, *v;
+
+	if (json_opt_obj(obj, where, "network", &net, err) < 0 ||
+	    json_opt_u64(net, at, "classID", UINT32_MAX, &r->class_id, &r->has_class,
+			 err) < 0 ||
+	    json_opt_arr(net, at, "priorities", &arr, err) < 0)
+		return -1;
+	r->priorities = arena_array(a, yyjson_arr_size(arr) + 1, sizeof(*r->priorities));
+	json_each (v, arr) {
+		char *one = arena_fmt(a, "%s.priorities[%zu]", at, r->npriorities);
+		struct res_priority *p = &r->priorities[r->npriorities++];
+
+		if (json_want_str(v, one, "name", &p->name, err) < 0 ||
+		    json_opt_u64(v, one, "priority", UINT32_MAX, &p->priority, NULL,
+				 err) < 0)
+			return -1;
+		if (!is_word(p->name))
+			return err_set(err, ERR_INVALID, "%s.name: not an interface's",
+				       one);
+		p->name = arena_strdup(a, p->name);
+	}
+	return 0;
+}
+
 static int parse_unified(yyjson_val *obj, const char *where, struct arena *a,
 			 struct resources *r, struct err *err)
 {
@@ -193,22 +314,27 @@ static int parse_unified(yyjson_val *obj, const char *where, struct arena *a,
 		if (!yyjson_is_str(value))
 			return err_set(err, ERR_INVALID, "%s.unified.%s: not a string",
 				       where, key);
-		if (!*key || strchr(key, '/') || !strchr(key, '.') || *key == '.')
+		if (strchr(key, '/'))
 			return err_set(err, ERR_INVALID,
-				       "%s.unified: \"%s\" is not a cgroup file", where,
-				       key);
+				       "%s.unified: unified resource \"%.80s\" must be "
+				       "a file name (no slashes)",
+				       where, key);
+		if (!strchr(key, '.') || *key == '.')
+			return err_set(err, ERR_INVALID,
+				       "%s.unified: unified resource \"%.80s\" must be "
+				       "in the form CONTROLLER.PARAMETER",
+				       where, key);
 		r->unified[r->nunified++] = (struct res_pair){
 			arena_strdup(a, key), arena_strdup(a, yyjson_get_str(value))};
 	}
 	return 0;
 }
 
-int resources_parse_val(yyjson_val *obj, const char *where, struct arena *a,
-			struct resources *ret, struct err *err)
+static int parse(yyjson_val *obj, const char *where, struct arena *a,
+		 struct resources *ret, struct err *err)
 {
 	char *at = arena_fmt(a, "%s.pids", where);
 	struct resources r = {0};
-	int64_t ignored;
 	yyjson_val *v;
 
 	if (parse_rules(obj, where, a, &r, err) < 0 ||
@@ -219,12 +345,25 @@ int resources_parse_val(yyjson_val *obj, const char *where, struct arena *a,
 			 err) < 0 ||
 	    parse_blkio(obj, where, a, &r, err) < 0 ||
 	    parse_hugepages(obj, where, a, &r, err) < 0 ||
+	    parse_rdma(obj, where, a, &r, err) < 0 ||
+	    parse_network(obj, where, a, &r, err) < 0 ||
 	    parse_unified(obj, where, a, &r, err) < 0)
 		return -1;
 	/* 0 has meant "no limit" for longer than it has meant 0 */
 	if (r.has_pids && r.pids == 0)
 		r.has_pids = false;
-	/* a swap limit without a memory limit, or below it, is seen here once */
+	*ret = r;
+	return 0;
+}
+
+int resources_parse_val(yyjson_val *obj, const char *where, struct arena *a,
+			struct resources *ret, struct err *err)
+{
+	struct resources r;
+	int64_t ignored;
+
+	if (parse(obj, where, a, &r, err) < 0)
+		return -1;
 	if (res_swap_max(r.has_limit ? r.limit : 0, r.has_swap ? r.swap : 0, &ignored,
 			 err) < 0)
 		return err_wrap(err, "%s.memory.swap", where);
@@ -241,5 +380,5 @@ int resources_parse(const void *json, size_t n, struct arena *a, struct resource
 		return err_wrap(err, "resources");
 	if (!yyjson_is_obj(yyjson_doc_get_root(doc)))
 		return err_set(err, ERR_INVALID, "resources: not an object");
-	return resources_parse_val(yyjson_doc_get_root(doc), "resources", a, ret, err);
+	return parse(yyjson_doc_get_root(doc), "resources", a, ret, err);
 }

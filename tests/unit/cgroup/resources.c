@@ -132,3 +132,229 @@ TEST(device_program_of_a_privileged_container)
 	device_program(rules, 1, &prog);
 	CHECK_INT(run(&prog, 'b', DEVICE_ALL, 8, 0), 1);
 }
+
+/* --- what is written ---------------------------------------------------------------- */
+
+/* What is printed for a resources object, or the error's text. Allocated. */
+static char *written(const char *json, bool v1)
+{
+	BUF_AUTO out = {0};
+	ARENA_AUTO a = {0};
+	struct resources r;
+	struct err err;
+	yyjson_doc *doc = json_parse(json, strlen(json), &err);
+
+	if (!doc)
+		FAIL("%s", err.msg);
+	if (resources_parse_val(yyjson_doc_get_root(doc), "r", &a, &r, &err) < 0)
+		buf_add_str(&out, err.msg);
+	else
+		resources_print(&r, v1, &out);
+	json_free(&doc);
+	return buf_detach(&out);
+}
+
+TEST(files_of_each_version)
+{
+	static const struct {
+		const char *json, *v1, *v2;
+	} cases[] = {
+		{"{\"cpu\":{\"shares\":1024,\"quota\":20000,\"period\":50000,\"burst\":"
+		 "100,"
+		 "\"idle\":1}}",
+		 "cgroup cpu.idle 1\ncgroup cpu.shares 1024\ncgroup cpu.cfs_burst_us "
+		 "100\n"
+		 "cgroup cpu.cfs_period_us 50000\ncgroup cpu.cfs_quota_us 20000\n",
+		 "cgroup cpu.idle 1\ncgroup cpu.weight 100\ncgroup cpu.max.burst 100\n"
+		 "cgroup cpu.max 20000 50000\n"},
+		{"{\"cpu\":{\"period\":50000}}", "cgroup cpu.cfs_period_us 50000\n",
+		 "cgroup cpu.max max 50000\n"},
+		{"{\"cpu\":{\"quota\":-1}}", "cgroup cpu.cfs_quota_us -1\n",
+		 "cgroup cpu.max max 100000\n"},
+		{"{\"cpu\":{\"quota\":7000}}", "cgroup cpu.cfs_quota_us 7000\n",
+		 "cgroup cpu.max 7000 100000\n"},
+		{"{\"cpu\":{\"realtimeRuntime\":100,\"realtimePeriod\":1000}}",
+		 "cgroup cpu.rt_period_us 1000\ncgroup cpu.rt_runtime_us 100\n", ""},
+		{"{\"memory\":{\"limit\":100,\"swap\":150,\"reservation\":50,"
+		 "\"kernel\":5,\"kernelTCP\":6}}",
+		 "cgroup memory.limit_in_bytes 100\ncgroup memory.memsw.limit_in_bytes "
+		 "150\n"
+		 "cgroup memory.soft_limit_in_bytes 50\n",
+		 "cgroup memory.max 100\ncgroup memory.low 50\ncgroup memory.swap.max "
+		 "50\n"},
+		{"{\"memory\":{\"limit\":-1}}",
+		 "cgroup memory.limit_in_bytes -1\ncgroup memory.memsw.limit_in_bytes "
+		 "-1\n",
+		 "cgroup memory.max max\ncgroup memory.swap.max max\n"},
+		{"{\"memory\":{\"limit\":100,\"swap\":99}}",
+		 "r.memory.swap: memory+swap limit is below the memory limit", NULL},
+		{"{\"memory\":{\"swap\":99}}",
+		 "r.memory.swap: unable to set swap limit without memory limit", NULL},
+		{"{\"memory\":{\"swappiness\":101}}",
+		 "r.memory.swappiness: not an integer in its range", NULL},
+		{"{\"pids\":{\"limit\":-7}}", "cgroup pids.max max\n",
+		 "cgroup pids.max max\n"},
+		{"{\"pids\":{\"limit\":7}}", "cgroup pids.max 7\n",
+		 "cgroup pids.max 7\n"},
+		{"{\"blockIO\":{\"weight\":500,\"weightDevice\":[{\"major\":8,\"minor\":"
+		 "16,"
+		 "\"weight\":10,\"leafWeight\":20}],\"throttleReadBpsDevice\":[{"
+		 "\"major\":8,"
+		 "\"minor\":0,\"rate\":600}]}}",
+		 "cgroup blkio.weight 500\ncgroup blkio.bfq.weight 500\n"
+		 "cgroup blkio.weight_device 8:16 10\ncgroup blkio.bfq.weight_device "
+		 "8:16 "
+		 "10\ncgroup blkio.leaf_weight_device 8:16 20\n"
+		 "cgroup blkio.throttle.read_bps_device 8:0 600\n",
+		 "cgroup io.bfq.weight 500\ncgroup io.weight 4950\n"
+		 "cgroup io.bfq.weight 8:16 10\ncgroup io.weight 8:16 1\n"
+		 "cgroup io.max 8:0 rbps=600\n"},
+		{"{\"blockIO\":{\"weight\":9}}",
+		 "r.blockIO.weight: 9 is not between 10 and 1000", NULL},
+		{"{\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":4096}]}",
+		 "cgroup hugetlb.2MB.limit_in_bytes 4096\n"
+		 "cgroup hugetlb.2MB.rsvd.limit_in_bytes 4096\n",
+		 "cgroup hugetlb.2MB.max 4096\ncgroup hugetlb.2MB.rsvd.max 4096\n"},
+		{"{\"rdma\":{\"mlx5_1\":{\"hcaHandles\":3,\"hcaObjects\":10000},"
+		 "\"ocrdma1\":{\"hcaObjects\":5}}}",
+		 "cgroup rdma.max mlx5_1 hca_handle=3 hca_object=10000\n"
+		 "cgroup rdma.max ocrdma1 hca_object=5\n",
+		 "cgroup rdma.max mlx5_1 hca_handle=3 hca_object=10000\n"
+		 "cgroup rdma.max ocrdma1 hca_object=5\n"},
+		{"{\"rdma\":{\"a b\":{}}}", "r.rdma.a b: not a device's name", NULL},
+		{"{\"network\":{\"classID\":1048577,\"priorities\":[{\"name\":\"eth0\","
+		 "\"priority\":500}]}}",
+		 "cgroup net_cls.classid 1048577\ncgroup net_prio.ifpriomap eth0 500\n",
+		 "cgroup net_cls.classid 1048577\ncgroup net_prio.ifpriomap eth0 500\n"},
+		{"{\"unified\":{\"io.max\":\"8:0 rbps=1\\n8:16 "
+		 "rbps=2\",\"misc.max\":\"\"}}",
+		 "cgroup io.max 8:0 rbps=1\ncgroup io.max 8:16 rbps=2\ncgroup misc.max "
+		 "\n",
+		 "cgroup io.max 8:0 rbps=1\ncgroup io.max 8:16 rbps=2\ncgroup misc.max "
+		 "\n"},
+		{"{\"unified\":{\"a/b.c\":\"\"}}",
+		 "r.unified: unified resource \"a/b.c\" must be a file name (no slashes)",
+		 NULL},
+		{"{\"unified\":{\"cgroup\":\"\"}}",
+		 "r.unified: unified resource \"cgroup\" must be in the form "
+		 "CONTROLLER.PARAMETER",
+		 NULL},
+		{"{\"cpu\":{\"cpus\":\"0-3,8\",\"mems\":\"0\"}}",
+		 "cgroup cpuset.cpus 0-3,8\ncgroup cpuset.mems 0\n",
+		 "cgroup cpuset.cpus 0-3,8\ncgroup cpuset.mems 0\n"},
+		{"{\"cpu\":{\"cpus\":\"0-\"}}", "r.cpu.cpus: \"0-\" is no list of cpus",
+		 NULL},
+		{"{\"cpu\":{\"mems\":\"x\"}}",
+		 "r.cpu.mems: \"x\" is no list of memory nodes", NULL},
+		{"{\"devices\":[{\"allow\":false,\"access\":\"rwm\"},{\"allow\":true,"
+		 "\"type\":\"c\",\"major\":10,\"minor\":229,\"access\":\"rw\"}]}",
+		 "cgroup-device deny a *:* rwm\ncgroup-device allow c 10:229 rw\n",
+		 "cgroup-device deny a *:* rwm\ncgroup-device allow c 10:229 rw\n"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (int v1 = 0; v1 < 2; v1++) {
+			const char *want = v1 || !cases[i].v2 ? cases[i].v1 : cases[i].v2;
+			char *got = written(cases[i].json, v1);
+
+			CHECK_STR(got, want);
+			free(got);
+		}
+}
+
+/* --- device lists of version 1 ------------------------------------------------------ */
+
+TEST(denying_a_part_of_what_is_allowed)
+{
+	static const struct device_rule good[] = {
+		{true, 'c', 1, -1, DEVICE_ALL}, /* before a rule for everything */
+		{false, 'a', -1, -1, DEVICE_ALL},    {true, 'c', 10, 229, DEVICE_ALL},
+		{false, 'c', 10, 229, DEVICE_WRITE}, {false, 'b', 1, 3, DEVICE_ALL},
+	};
+	static const struct device_rule bad[] = {
+		{false, 'a', -1, -1, DEVICE_ALL},
+		{true, 'c', 10, -1, DEVICE_READ},
+		{false, 'c', 10, 229, DEVICE_ALL},
+	};
+	static const struct device_rule open[] = {
+		{true, 'a', -1, -1, DEVICE_ALL},
+		{true, 'c', 10, -1, DEVICE_READ},
+		{false, 'c', 10, 229, DEVICE_ALL},
+	};
+	struct err err;
+
+	CHECK_INT(device_rules_check_v1(good, 5, &err), 0);
+	CHECK_INT(device_rules_check_v1(bad, 3, &err), -1);
+	CHECK_STR(err.msg, "cgroup version 1 cannot deny \"c 10:229 rwm\" where "
+			   "\"c 10:* r\" is allowed");
+	CHECK_INT(device_rules_check_v1(open, 3, &err), 0);
+}
+
+/* --- text of cgroup files ----------------------------------------------------------- */
+
+TEST(cpu_lists)
+{
+	uint8_t bits[CPUSET_MAX / 8];
+
+	CHECK_INT(cpuset_parse("", bits), 0);
+	CHECK_INT(bits[0], 0);
+	CHECK_INT(cpuset_parse("0-3,8\n", bits), 0);
+	CHECK_INT(bits[0], 0x0f);
+	CHECK_INT(bits[1], 0x01);
+	CHECK_INT(cpuset_parse("0-7:2/4", bits), 0);
+	CHECK_INT(bits[0], 0x33);
+	CHECK_INT(cpuset_parse("8191", bits), 0);
+	CHECK_INT(bits[CPUSET_MAX / 8 - 1], 0x80);
+	CHECK_INT(cpuset_parse("8192", bits), -1);
+	CHECK_INT(cpuset_parse("3-1", bits), -1);
+	CHECK_INT(cpuset_parse("1,", bits), -1);
+	CHECK_INT(cpuset_parse("1-", bits), -1);
+	CHECK_INT(cpuset_parse("-1", bits), -1);
+	CHECK_INT(cpuset_parse("1-4:1/0", bits), -1);
+	CHECK_INT(cpuset_parse("1;2", bits), -1);
+	CHECK_INT(cpuset_parse("99999999999999999999", bits), -1);
+}
+
+TEST(pressure_files)
+{
+	struct cgroup_pressure p;
+
+	text_pressure("some avg10=1.53 avg60=0.00 avg300=100.00 total=12345\n"
+		      "full avg10=0.07 avg60=0.00 avg300=0.00 total=42\n",
+		      &p);
+	CHECK(p.present);
+	CHECK_INT(p.some.avg10, 153);
+	CHECK_INT(p.some.avg300, 10000);
+	CHECK_INT(p.some.total, 12345);
+	CHECK_INT(p.full.avg10, 7);
+	CHECK_INT(p.full.total, 42);
+	text_pressure("some avg10=1.5 avg60=x\n", &p);
+	CHECK(!p.present);
+}
+
+TEST(lines_and_words)
+{
+	const char *at = "\nio_service 8:16 Read 17\n\n8:0 rbytes=max x\n";
+	struct text_line l;
+	struct text_word w;
+	uint32_t major, minor;
+	uint64_t v;
+
+	CHECK(text_line(&at, &l));
+	CHECK_INT(l.n, 4);
+	CHECK(text_is(&l.word[0], "io_service"));
+	CHECK(text_device(&l.word[1], &major, &minor));
+	CHECK_INT(major, 8);
+	CHECK_INT(minor, 16);
+	CHECK(text_u64(&l.word[3], &v));
+	CHECK_INT(v, 17);
+	CHECK(!text_device(&l.word[3], &major, &minor));
+	CHECK(text_line(&at, &l));
+	CHECK_INT(l.n, 3);
+	CHECK(text_value(&l.word[1], "rbytes", &w));
+	CHECK(text_u64(&w, &v));
+	CHECK(v == UINT64_MAX);
+	CHECK(!text_value(&l.word[1], "wbytes", &w));
+	CHECK(!text_u64(&l.word[2], &v));
+	CHECK(!text_line(&at, &l));
+}
