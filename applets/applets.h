@@ -14,12 +14,16 @@
 	X(ctl)      \
 	X(devlinks) \
 	X(fetch)    \
+	X(losetup)  \
 	X(lsmod)    \
 	X(modprobe) \
+	X(mount)    \
+	X(nsenter)  \
 	X(oci)      \
 	X(pause)    \
 	X(pull)     \
 	X(shim)     \
+	X(umount)   \
 	X(unpack)
 
 #define APPLET_DECLARE(name) extern const struct applet applet_##name;
