@@ -223,7 +223,8 @@ class Bed:
             "links": sorted(
                 (l["ifname"], [a["local"] for a in l["addr_info"] if a.get("scope") != "link"])
                 for l in links),
-            "routes": sh("ip", "route"),
+            # whether the uplink has its carrier yet is not the plugin's doing
+            "routes": sh("ip", "route").replace(" linkdown", ""),
             "rules": sh("nft", "list", "ruleset"),
             "files": self.files(),
         }
