@@ -19,6 +19,7 @@ struct oci_cli {
 	const char *log; /* file; NULL: none */
 	bool log_json;
 	bool debug;
+	bool systemd; /* makes the control groups */
 };
 
 /* A command. run gets its arguments, argv[0] is its name. Exit status or -1. */
@@ -65,6 +66,9 @@ struct ctr {
 	int dir; /* -1: not open */
 	struct arena arena;
 	const char *id, *bundle, *rootfs, *version, *cgroup;
+	const char *scope; /* systemd's unit that the cgroup is; NULL: ours */
+	bool user_systemd; /* the unit is of the user's manager */
+	bool made_cgroup;
 	int64_t created; /* ns since 1970 */
 	uint64_t start_time;
 	pid_t pid;     /* 0: none yet */
@@ -89,6 +93,23 @@ enum ctr_status ctr_status(const struct ctr *c, const struct cgroups *g);
 bool ctr_alive(const struct ctr *c);
 /* A pidfd of its init, verified by its start time. ERR_STATE: "container not running". */
 int ctr_pidfd(const struct ctr *c, struct err *err);
+
+/* --- group.c ------------------------------------------------------------------------ */
+
+struct resources;
+
+/*
+ * Makes the container's group by the driver of cli, with its limits; c->made_cgroup says
+ * whether there is something to remove. *ret_holder is to be given to systemd_release()
+ * when the container's process is in the group. 0 or -1.
+ */
+int group_make(const struct oci_cli *cli, struct ctr *c, const struct cgroups *g,
+	       int *ret_holder, struct err *err);
+/* Changes limits of a group in use. 0 or -1. */
+int group_update(const struct ctr *c, const struct cgroups *g, const struct resources *r,
+		 struct err *err);
+/* Kills what is in it and removes it. 0 or -1. */
+int group_remove(const struct ctr *c, const struct cgroups *g, struct err *err);
 
 /* --- kill.c ------------------------------------------------------------------------- */
 

@@ -13,7 +13,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "cgroup/cgroup.h"
+#include "cgroup/systemd.h"
 #include "oci/cli.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -30,7 +30,7 @@ struct create {
 	struct cgroups *cgroups;
 	struct ctr ctr;
 	struct buf warnings;
-	bool made_cgroup;
+	int holder; /* of systemd's scope: systemd_release() */
 };
 
 enum {
@@ -157,50 +157,6 @@ static int check_terminal(const struct create *c, struct err *err)
 	return 0;
 }
 
-/* --- cgroup ------------------------------------------------------------------------- */
-
-static int count_pid(void *arg, pid_t pid)
-{
-	(void)pid;
-	++*(unsigned *)arg;
-	return 0;
-}
-
-static int make_cgroup(struct create *c, struct err *err)
-{
-	const char *path = oci_spec_cgroups_path(c->ctr.spec);
-	STR_AUTO own = NULL;
-	unsigned n = 0;
-
-	c->cgroups = cgroups_open(err);
-	if (!c->cgroups)
-		return -1;
-	own = cgroups_own(c->cgroups, err);
-	if (!own)
-		return -1;
-	if (*path == '/')
-		c->ctr.cgroup = path;
-	else
-		c->ctr.cgroup =
-			arena_fmt(&c->ctr.arena, "%s/%s", str_eq(own, "/") ? "" : own,
-				  *path ? path : c->id);
-	if (cgroup_exists(c->cgroups, c->ctr.cgroup)) {
-		if (cgroup_pids(c->cgroups, c->ctr.cgroup, count_pid, &n, err) < 0)
-			return -1;
-		if (n)
-			return err_set(err, ERR_STATE,
-				       "container's cgroup is not empty: %u process(es) "
-				       "found",
-				       n);
-	}
-	c->made_cgroup = true;
-	if (cgroup_make(c->cgroups, c->ctr.cgroup, err) < 0 ||
-	    resources_apply(c->cgroups, c->ctr.cgroup,
-			    oci_spec_resources(c->ctr.spec), err) < 0)
-		return -1;
-	return 0;
-}
-
 /* --- create ------------------------------------------------------------------------- */
 
 /* The fifo through which start says go. Opened both ways: it has no end before that. */
@@ -277,6 +233,7 @@ static int start(struct create *c, int terminal, int start_fd, struct oci_starte
 		explain(c, err);
 		return -1;
 	}
+	systemd_release(&c->holder);
 	return 0;
 }
 
@@ -303,7 +260,9 @@ static int create(struct create *c, int terminal, struct oci_started *ret,
 	if (file_replace(c->ctr.dir, "config.json", text.data, text.len, 0600, false,
 			 err) < 0)
 		return -1;
-	if (make_cgroup(c, err) < 0 || ctr_save(&c->ctr, err) < 0)
+	c->cgroups = cgroups_open(err);
+	if (!c->cgroups || group_make(c->cli, &c->ctr, c->cgroups, &c->holder, err) < 0 ||
+	    ctr_save(&c->ctr, err) < 0)
 		return -1;
 	fifo = make_fifo(c, err);
 	if (fifo < 0)
@@ -329,10 +288,9 @@ static void undo(struct create *c)
 
 	if (c->ctr.dir < 0)
 		return; /* there was one of this name, or none could be made */
-	if (c->made_cgroup) {
-		cgroup_kill(c->cgroups, c->ctr.cgroup, SIGKILL, &ignored);
-		cgroup_remove(c->cgroups, c->ctr.cgroup, 5000, &ignored);
-	}
+	systemd_release(&c->holder);
+	if (c->ctr.made_cgroup)
+		group_remove(&c->ctr, c->cgroups, &ignored);
 	ctr_forget(c->cli, c->id, &ignored);
 }
 
@@ -345,7 +303,7 @@ static void release(struct create *c)
 
 int cmd_create(const struct oci_cli *cli, int argc, char **argv, struct err *err)
 {
-	struct create c = {.cli = cli, .ctr = {.dir = -1}};
+	struct create c = {.cli = cli, .ctr = {.dir = -1}, .holder = -1};
 	struct oci_started started = {.pidfd = -1, .errfd = -1};
 	FD_AUTO socket = -1;
 	int r = parse(&c, argc, argv, err);
@@ -487,7 +445,7 @@ static int run(struct create *c, struct err *err)
 
 int cmd_run(const struct oci_cli *cli, int argc, char **argv, struct err *err)
 {
-	struct create c = {.cli = cli, .run = true, .ctr = {.dir = -1}};
+	struct create c = {.cli = cli, .run = true, .ctr = {.dir = -1}, .holder = -1};
 	int r = parse(&c, argc, argv, err);
 
 	if (r == 0)

@@ -390,8 +390,8 @@ static void add_linux(yyjson_mut_doc *d, yyjson_mut_val *lin)
 	v = json_add_obj(d, lin, "cgroup");
 	json_add_bool(d, v, "v1", true);
 	json_add_bool(d, v, "v2", true);
-	json_add_bool(d, v, "systemd", false);
-	json_add_bool(d, v, "systemdUser", false);
+	json_add_bool(d, v, "systemd", true);
+	json_add_bool(d, v, "systemdUser", true);
 	json_add_bool(d, v, "rdma", false);
 	v = json_add_obj(d, lin, "seccomp");
 	json_add_bool(d, v, "enabled", true);

@@ -16,7 +16,7 @@
 #include "os/file.h"
 #include "os/proc.h"
 
-enum { DEATH_MS = 10000, REMOVE_MS = 5000, RT_FIRST = 34, RT_LAST = 64 };
+enum { DEATH_MS = 10000, RT_FIRST = 34, RT_LAST = 64 };
 
 static const struct {
 	const char *name;
@@ -140,7 +140,7 @@ int ctr_destroy(const struct oci_cli *cli, struct ctr *c, const struct cgroups *
 		if (cgroup_kill(g, c->cgroup, SIGKILL, err) < 0)
 			return -1;
 		wait_end(c);
-		if (cgroup_remove(g, c->cgroup, REMOVE_MS, err) < 0)
+		if (group_remove(c, g, err) < 0)
 			return -1;
 	}
 	return ctr_forget(cli, c->id, err);

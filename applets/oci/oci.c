@@ -93,7 +93,8 @@ static const char usage_text[] =
 	"      --log-format text|json\n"
 	"      --debug            more words\n"
 	"      --rootless BOOL    accepted\n"
-	"      --systemd-cgroup   refused: cgroups are made directly\n"
+	"      --systemd-cgroup   systemd makes the cgroups (cgroupsPath "
+	"slice:prefix:name)\n"
 	"  -v, --version\n\n"
 	"Commands (COMMAND --help says more):\n"
 	"  create start run exec kill delete state list ps pause resume spec features "
@@ -242,7 +243,15 @@ static bool wants_help(int argc, char **argv)
 	return false;
 }
 
-enum { FLAG_ROOT = 256, FLAG_LOG, FLAG_FORMAT, FLAG_DEBUG, FLAG_SYSTEMD, FLAG_IGNORED };
+enum {
+	FLAG_ROOT = 256,
+	FLAG_LOG,
+	FLAG_FORMAT,
+	FLAG_DEBUG,
+	FLAG_SYSTEMD,
+	FLAG_MANAGER,
+	FLAG_IGNORED
+};
 
 static const struct option global_flags[] = {
 	{"root", 1, NULL, FLAG_ROOT},
@@ -251,7 +260,7 @@ static const struct option global_flags[] = {
 	{"log-level", 1, NULL, FLAG_IGNORED},
 	{"debug", 0, NULL, FLAG_DEBUG},
 	{"systemd-cgroup", 0, NULL, FLAG_SYSTEMD},
-	{"cgroup-manager", 1, NULL, FLAG_SYSTEMD},
+	{"cgroup-manager", 1, NULL, FLAG_MANAGER},
 	{"rootless", 1, NULL, FLAG_IGNORED},
 	{"criu", 1, NULL, FLAG_IGNORED},
 	{"help", 0, NULL, 'h'},
@@ -284,11 +293,14 @@ static int parse(struct oci_cli *cli, int argc, char **argv, struct err *err)
 			cli->debug = true;
 			break;
 		case FLAG_SYSTEMD:
-			if (optarg && str_eq(optarg, "cgroupfs"))
-				break;
-			return err_set(err, ERR_UNIMPLEMENTED,
-				       "the systemd cgroup driver is not supported: "
-				       "configure cgroupfs");
+			cli->systemd = true;
+			break;
+		case FLAG_MANAGER:
+			cli->systemd = str_eq(optarg, "systemd");
+			if (!cli->systemd && !str_eq(optarg, "cgroupfs"))
+				return err_set(err, ERR_INVALID,
+					       "unknown cgroup manager: %s", optarg);
+			break;
 		case 'h':
 			return help(cli, NULL);
 		case 'v':

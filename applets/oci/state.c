@@ -77,6 +77,10 @@ int ctr_save(struct ctr *c, struct err *err)
 	json_add_str(d, root, "bundle", c->bundle);
 	json_add_str(d, root, "rootfs", c->rootfs);
 	json_add_str(d, root, "cgroup", c->cgroup);
+	if (c->scope) {
+		json_add_str(d, root, "scope", c->scope);
+		json_add_bool(d, root, "user_systemd", c->user_systemd);
+	}
 	json_add_i64(d, root, "created", c->created);
 	json_add_i64(d, root, "pid", c->pid);
 	json_add_u64(d, root, "start_time", c->start_time);
@@ -118,6 +122,9 @@ int ctr_load(const struct oci_cli *cli, struct ctr *c, const char *id, struct er
 	c->bundle = arena_strdup(&c->arena, str_or_empty(json_str(v, "bundle")));
 	c->rootfs = arena_strdup(&c->arena, str_or_empty(json_str(v, "rootfs")));
 	c->cgroup = arena_strdup(&c->arena, str_or_empty(json_str(v, "cgroup")));
+	if (json_str(v, "scope"))
+		c->scope = arena_strdup(&c->arena, json_str(v, "scope"));
+	c->user_systemd = json_bool(v, "user_systemd", false);
 	c->created = json_i64(v, "created", 0);
 	c->pid = (pid_t)json_i64(v, "pid", 0);
 	c->start_time = json_u64(v, "start_time", 0);
