@@ -228,8 +228,7 @@ TEST(files_of_each_version)
 		 "cgroup net_cls.classid 1048577\ncgroup net_prio.ifpriomap eth0 500\n"},
 		{"{\"unified\":{\"io.max\":\"8:0 rbps=1\\n8:16 "
 		 "rbps=2\",\"misc.max\":\"\"}}",
-		 "cgroup io.max 8:0 rbps=1\ncgroup io.max 8:16 rbps=2\ncgroup misc.max "
-		 "\n",
+		 "",
 		 "cgroup io.max 8:0 rbps=1\ncgroup io.max 8:16 rbps=2\ncgroup misc.max "
 		 "\n"},
 		{"{\"unified\":{\"a/b.c\":\"\"}}",
