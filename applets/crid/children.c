@@ -13,6 +13,7 @@
 #include "os/fd.h"
 #include "os/proc.h"
 #include "os/sock.h"
+#include "wire/json.h"
 
 struct child {
 	struct list node;
@@ -118,15 +119,33 @@ int child_spawn_pull(void *arg, struct err *err)
 	return spawn_role(d, argv, err);
 }
 
+/* What a clean-up goes by when the pod's own spec is lost: the network's settings. */
+static char *default_spec(const struct crid *d)
+{
+	JSON_MUT_AUTO doc = json_new();
+	yyjson_mut_val *cni = json_add_obj(doc, yyjson_mut_doc_get_root(doc), "cni");
+	BUF_AUTO text = {0};
+
+	json_add_str(doc, cni, "conf_dir", d->st.cni_conf_dir);
+	json_add_str(doc, cni, "bin_dirs", d->st.cni_bin_dir);
+	json_add_str(doc, cni, "cache_dir", d->st.cni_cache_dir);
+	json_add_str(doc, cni, "subnet", d->st.cni_subnet);
+	json_write(doc, false, &text);
+	return buf_detach(&text);
+}
+
 int child_spawn_cleanup(void *arg, const char *pod_id, const char *ctr_id, bool remove,
-			void (*done)(void *data, const struct err *err), void *data,
-			struct err *err)
+			int64_t when, void (*done)(void *data, const struct err *err),
+			void *data, struct err *err)
 {
 	struct crid *d = arg;
-	const char *argv[12] = {"shim",	    "--cleanup", "--id",      pod_id, "--root",
-				d->st.root, "--state",	 d->st.state, NULL};
+	STR_AUTO time = xasprintf("%lld", (long long)when);
+	STR_AUTO spec = default_spec(d);
+	const char *argv[16] = {"shim",	  "--cleanup", "--id",	  pod_id,
+				"--root", d->st.root,  "--state", d->st.state,
+				"--spec", spec,	       NULL};
 	struct proc_spawn how = {.argv = argv, .fd3 = -1, .fds = {-1, -1, 0}};
-	size_t n = 8;
+	size_t n = 10;
 	int pipe_fds[2];
 	struct child *c;
 	pid_t pid;
@@ -137,6 +156,10 @@ int child_spawn_cleanup(void *arg, const char *pod_id, const char *ctr_id, bool 
 	}
 	if (remove)
 		argv[n++] = "--remove";
+	if (when) {
+		argv[n++] = "--when";
+		argv[n++] = time;
+	}
 	argv[n] = NULL;
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");

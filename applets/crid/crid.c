@@ -68,7 +68,8 @@ static void on_signal(void *arg, const struct signalfd_siginfo *si)
 		break;
 	case SIGTERM:
 	case SIGINT:
-		if (d->stopping) { /* asked twice: now */
+		if (d->stopping || !d->grpc) { /* asked twice, or still starting: now */
+			d->stopping = true;
 			loop_stop(d->loop, 0);
 			break;
 		}
@@ -168,6 +169,8 @@ static int serve(struct crid *d, struct err *err)
 	d->svc = cri_service_new(d->loop, &opt, &host, d, &d->log, err);
 	if (!d->svc || cri_service_load(d->svc, err) < 0)
 		return -1;
+	if (d->stopping)
+		return 0;
 	d->streams = streams_new(d);
 	d->grpc = grpc_server_new(d->loop, &ops, d->svc, err);
 	if (!d->grpc || listen_all(d, err) < 0)

@@ -51,8 +51,8 @@ struct crid {
 /* children.c: struct cri_host's processes */
 int child_spawn_shim(void *arg, const char *pod_id, struct err *err);
 int child_spawn_cleanup(void *arg, const char *pod_id, const char *ctr_id, bool remove,
-			void (*done)(void *data, const struct err *err), void *data,
-			struct err *err);
+			int64_t when, void (*done)(void *data, const struct err *err),
+			void *data, struct err *err);
 int child_spawn_pull(void *arg, struct err *err);
 void children_reap(struct crid *d);
 

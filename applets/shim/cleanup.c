@@ -32,19 +32,9 @@ static yyjson_doc *read_doc(int dirfd, const char *path, const char *kind,
 static int rewrite(int dirfd, const char *path, const char *kind, yyjson_doc *doc,
 		   const char *members, struct err *err)
 {
-	JSON_MUT_AUTO d = yyjson_doc_mut_copy(doc, NULL);
-	JSON_AUTO add = json_parse(members, strlen(members), err);
-	yyjson_mut_val *root = yyjson_mut_doc_get_root(d);
-	yyjson_val *k, *v;
-	BUF_AUTO text = {0};
+	JSON_AUTO merged = json_merge(yyjson_doc_get_root(doc), members);
 
-	json_each_member (k, v, yyjson_doc_get_root(add)) {
-		yyjson_mut_obj_remove_key(root, yyjson_get_str(k));
-		yyjson_mut_obj_add(root, yyjson_val_mut_copy(d, k),
-				   yyjson_val_mut_copy(d, v));
-	}
-	json_write(d, false, &text);
-	return record_write(dirfd, path, kind, text.data, text.len, false, err);
+	return shim_record(dirfd, path, kind, merged, err);
 }
 
 /* Says in a container's record how it ended, if it had not. */
@@ -60,7 +50,7 @@ static int mark_ctr(struct shim *s, const char *path, yyjson_doc *doc, struct er
 	members = xasprintf(
 		"{\"state\":\"exited\",\"pid\":0,\"finished_at\":%lld,\"exit_code\":%d,"
 		"\"reason\":\"%s\",\"message\":\"%s\"}",
-		(long long)time_real(), ran && !reboot ? 137 : 255,
+		(long long)(s->when ? s->when : time_real()), ran && !reboot ? 137 : 255,
 		ran && !reboot ? "Error" : "Unknown",
 		reboot ? "the node was restarted"
 		       : "the pod's supervisor was killed, and the container with it");
@@ -73,23 +63,31 @@ static int clean_ctr(struct shim *s, const char *name, const char *only, bool re
 {
 	STR_AUTO dir = xasprintf("containers/%s", name);
 	STR_AUTO state = xasprintf("%s/" SHIM_FILE_STATE, dir);
+	STR_AUTO spec = xasprintf("%s/" SHIM_FILE_SPEC, dir);
 	STR_AUTO half = xasprintf(".%s-", s->id);
+	STR_AUTO group = NULL;
 	JSON_AUTO doc = NULL;
+	JSON_AUTO req = NULL;
 	yyjson_val *rec;
 
 	if (str_starts(name, half)) /* a creation that was cut off */
 		return file_remove_tree(s->rootfd, dir, err);
-	if (*name == '.' || !(doc = read_doc(s->rootfd, state, SHIM_KIND_CTR_STATE, err)))
+	if (*name == '.' || (only && !str_eq(only, name)))
 		return 0;
-	rec = yyjson_doc_get_root(doc);
-	if (!str_eq(str_or_empty(json_str(rec, "pod")), s->id) ||
-	    (only && !str_eq(only, name)))
+	doc = read_doc(s->rootfd, state, SHIM_KIND_CTR_STATE, err);
+	if (!doc) /* how it ended cannot be said any more */
+		req = read_doc(s->rootfd, spec, SHIM_KIND_SPEC, err);
+	rec = yyjson_doc_get_root(doc ? doc : req);
+	if (!str_eq(str_or_empty(json_str(rec, "pod")), s->id))
 		return 0;
-	if (json_str(rec, "cgroup") &&
-	    launch_cgroup_remove(s, json_str(rec, "cgroup"), err) < 0)
+	if (json_str(rec, "cgroup"))
+		group = xstrdup(json_str(rec, "cgroup"));
+	else if (s->pod.cgroup)
+		group = launch_cgroup(s->pod.cgroup, name);
+	if (group && launch_cgroup_remove(s, group, err) < 0)
 		return err_wrap(err, "container %s", name);
-	return remove ? file_remove_tree(s->rootfd, dir, err)
-		      : mark_ctr(s, state, doc, err);
+	return remove || !doc ? file_remove_tree(s->rootfd, dir, err)
+			      : mark_ctr(s, state, doc, err);
 }
 
 static int clean_ctrs(struct shim *s, const char *only, bool remove, struct err *err)
@@ -128,27 +126,71 @@ static int mark_pod(struct shim *s, struct err *err)
 		err);
 }
 
+/* The pod's spec; if that is lost, what crid knows that every pod has. */
+static int load_spec(struct shim *s, struct err *err)
+{
+	if (s->podfd >= 0)
+		s->pod.doc = read_doc(s->podfd, "spec", "pod-spec", err);
+	if (!s->pod.doc && s->spec)
+		s->pod.doc = json_parse(s->spec, strlen(s->spec), err);
+	if (!s->pod.doc)
+		return -1;
+	s->pod.spec = yyjson_doc_get_root(s->pod.doc);
+	place_pod(s);
+	return 0;
+}
+
+/* The group of a container without a state, by its pod. NULL if that is not known. */
+static char *orphan_group(struct shim *s, const char *name, struct err *err)
+{
+	STR_AUTO path = xasprintf("containers/%s/" SHIM_FILE_SPEC, name);
+	JSON_AUTO req = read_doc(s->rootfd, path, SHIM_KIND_SPEC, err);
+	const char *pod = json_str(yyjson_doc_get_root(req), "pod");
+	STR_AUTO dir = NULL;
+	const char *id = s->id;
+	char *group = NULL;
+
+	if (!pod)
+		return NULL;
+	dir = xasprintf("pods/%s", pod);
+	s->podfd = file_open_dir(s->rootfd, dir, false, 0, err);
+	s->id = pod;
+	if (load_spec(s, err) == 0)
+		group = launch_cgroup(s->pod.cgroup, name);
+	s->id = id;
+	return group;
+}
+
+/* A container that no pod has: its group if that is known, and its directory. */
+static int clean_orphan(struct shim *s, const char *name, struct err *err)
+{
+	STR_AUTO dir = xasprintf("containers/%s", name);
+	STR_AUTO state = xasprintf("%s/" SHIM_FILE_STATE, dir);
+	JSON_AUTO doc = read_doc(s->rootfd, state, SHIM_KIND_CTR_STATE, err);
+	const char *known = json_str(yyjson_doc_get_root(doc), "cgroup");
+	STR_AUTO group = known ? xstrdup(known) : orphan_group(s, name, err);
+
+	if (group && launch_cgroup_remove(s, group, err) < 0)
+		return err_wrap(err, "container %s", name);
+	return file_remove_tree(s->rootfd, dir, err);
+}
+
 int cleanup_pod(struct shim *s, const char *ctr_id, bool remove, struct err *err)
 {
-	STR_AUTO sock = xasprintf("%s/pods/%s", s->state, s->id);
-
-	if (s->podfd < 0) /* no record at all */
-		return file_remove_tree(AT_FDCWD, sock, err);
-	if (flock(s->podfd, LOCK_EX) < 0)
-		return err_sys(err, errno, "lock pod %s", s->id);
 	s->cgroups = cgroups_open(err);
 	if (!s->cgroups)
 		return -1;
+	if (s->podfd < 0 && ctr_id)
+		return clean_orphan(s, ctr_id, err);
+	if (s->podfd >= 0 && flock(s->podfd, LOCK_EX) < 0)
+		return err_sys(err, errno, "lock pod %s", s->id);
 	if (ctr_id)
 		return clean_ctrs(s, ctr_id, remove, err);
-	s->pod.doc = read_doc(s->podfd, "spec", "pod-spec", err);
-	if (s->pod.doc) {
-		s->pod.spec = yyjson_doc_get_root(s->pod.doc);
-		place_pod(s);
-	}
+	remove |= s->podfd < 0; /* there is nothing to say it in */
 	/* first the shim's own: the pause process, workers, execs */
-	if (place_clean(s, err) < 0 || clean_ctrs(s, NULL, remove, err) < 0 ||
-	    clean_network(s, err) < 0 || (s->pod.doc && place_remove(s, err) < 0))
+	if (load_spec(s, err) < 0 || place_clean(s, err) < 0 ||
+	    clean_ctrs(s, NULL, remove, err) < 0 || clean_network(s, err) < 0 ||
+	    place_remove(s, err) < 0)
 		return err_wrap(err, "pod %s", s->id);
 	return remove ? pod_forget(s, err) : mark_pod(s, err);
 }

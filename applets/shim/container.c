@@ -47,6 +47,10 @@ yyjson_mut_val *ctr_json(struct container *ct, yyjson_mut_doc *d)
 	json_add_str(d, v, "log_path", json_str(ct->req, "log_path"));
 	json_add_str(d, v, "cgroup", ct->cgroup);
 	json_add_str(d, v, "boot_id", ct->shim->boot_id);
+	if (ct->making)
+		json_add_bool(d, v, "creating", true);
+	if (ct->unseen)
+		json_add_bool(d, v, "unseen", true);
 	if (ct->user)
 		yyjson_mut_obj_add_val(
 			d, v, "user",
@@ -83,6 +87,21 @@ static void announce(struct container *ct)
 	json_add_str(d, root, "event", "container");
 	yyjson_mut_obj_add_val(d, root, "container", ctr_json(ct, d));
 	shim_event(ct->shim, d);
+}
+
+void ctr_save_all(struct shim *s)
+{
+	list_each (n, &s->containers) {
+		struct container *ct = container_of(n, struct container, node);
+		STR_AUTO path = xasprintf("containers/%s/" SHIM_FILE_SPEC, ct->id);
+		struct err err;
+
+		if (ct->making)
+			continue;
+		if (save_as(ct, ct->id, &err) < 0 ||
+		    shim_record(s->rootfd, path, SHIM_KIND_SPEC, ct->doc, &err) < 0)
+			log_error(&s->log, "container %s: %s", ct->id, err.msg);
+	}
 }
 
 /* Makes a new state known: record first, then whoever listens. */
@@ -179,6 +198,21 @@ static int create_work(void *arg, struct work_result *res, struct err *err)
 
 static void answer_ends(struct container *ct);
 
+/* Tells that a container is gone, or why it could not be made. */
+static void announce_end(struct container *ct, const struct err *err)
+{
+	JSON_MUT_AUTO d = json_new();
+	yyjson_mut_val *root = yyjson_mut_doc_get_root(d);
+
+	json_add_str(d, root, "event", "removed");
+	json_add_str(d, root, "id", ct->id);
+	if (err) {
+		json_add_u64(d, root, "code", err_grpc_status(err->code));
+		json_add_str(d, root, "message", err->msg);
+	}
+	shim_event(ct->shim, d);
+}
+
 static void create_done(void *arg, struct work_result *res, const struct err *err)
 {
 	struct create *cr = arg;
@@ -190,7 +224,8 @@ static void create_done(void *arg, struct work_result *res, const struct err *er
 
 	if (!err && !(ct->user = json_parse(res->out.data, res->out.len, &e)))
 		err = &e;
-	ct->starting = false;
+	ct->starting = ct->making = false;
+	ct->unseen = !reply_heard(&cr->reply);
 	if (!err && save_as(ct, cr->name, &e) < 0)
 		err = &e;
 	if (!err && renameat(s->rootfd, from, s->rootfd, to) < 0) {
@@ -200,6 +235,7 @@ static void create_done(void *arg, struct work_result *res, const struct err *er
 	if (err) {
 		file_remove_tree(s->rootfd, from, &ignored);
 		reply_error(&cr->reply, err);
+		announce_end(ct, err);
 		ctr_free(ct);
 	} else {
 		announce(ct); /* for a crid that has come since */
@@ -262,7 +298,8 @@ void ctr_create(struct shim *s, struct chan *c, struct chan_msg *m)
 	buf_add(&cr->config, m->blob, m->blob_len);
 	cr->name = xasprintf(".%s-%s", s->id, id);
 	cr->ct = ctr_new(s, m);
-	cr->ct->starting = true; /* under way: a stop of the pod waits for it */
+	cr->ct->starting = cr->ct->making =
+		true; /* under way: a stop of the pod waits for it */
 	if (work_start(s, create_work, create_done, cr, &err) < 0) {
 		reply_error(&r, &err);
 		ctr_free(cr->ct);
@@ -612,7 +649,6 @@ static void remove_done(void *arg, struct work_result *res, const struct err *er
 {
 	struct container *ct = arg;
 	struct shim *s = ct->shim;
-	JSON_MUT_AUTO d = json_new();
 
 	(void)res;
 	ct->removing = ct->starting = false;
@@ -628,9 +664,7 @@ static void remove_done(void *arg, struct work_result *res, const struct err *er
 	}
 	answer_stops(ct); /* one may have come since the container's end */
 	if (!err) {
-		json_add_str(d, yyjson_mut_doc_get_root(d), "event", "removed");
-		json_add_str(d, yyjson_mut_doc_get_root(d), "id", ct->id);
-		shim_event(s, d);
+		announce_end(ct, NULL);
 		ctr_free(ct);
 	}
 	pod_progress(s);

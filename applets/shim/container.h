@@ -35,7 +35,10 @@ struct container {
 	int stdin_fd;		  /* write end, or -1 */
 	int console;		  /* pty master, or -1; owned by out[0] */
 	struct reply start;
-	bool starting, removing, exited, signalled;
+	bool making;   /* it is not one yet */
+	bool unseen;   /* who asked for it was gone when it was made */
+	bool starting; /* something is under way */
+	bool removing, exited, signalled;
 	struct buf filter;	 /* compiled seccomp, from the first exec on */
 	struct list stops;	 /* struct ctr_stop */
 	struct loop_timer kill;	 /* the end of a stop's patience */

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -54,6 +55,8 @@ yyjson_mut_val *pod_json(struct shim *s, yyjson_mut_doc *d)
 	json_add_str(d, v, "boot_id", s->boot_id);
 	json_add_str(d, v, "cgroup", s->pod.cgroup);
 	json_add_bool(d, v, "clean", s->pod.clean);
+	if (s->pod.unseen)
+		json_add_bool(d, v, "unseen", true);
 	if (json_obj(s->pod.spec, "ns"))
 		yyjson_mut_obj_add_val(
 			d, v, "ns", yyjson_val_mut_copy(d, json_obj(s->pod.spec, "ns")));
@@ -92,19 +95,57 @@ static void reply_pod(struct shim *s, const struct reply *r, bool containers)
 		list_each (n, &s->containers)
 			yyjson_mut_arr_append(arr, ctr_json_of(n, d));
 	}
-	reply_json(r, d, NULL, 0);
+	if (containers)
+		reply_json(r, d, s->pod.config.data, s->pod.config.len);
+	else
+		reply_json(r, d, NULL, 0);
+}
+
+/* The pod's directory was removed: a new one with what containers need of it. */
+static int restore_dir(struct shim *s, struct err *err)
+{
+	STR_AUTO path = xasprintf("pods/%s", s->id);
+	struct stat st;
+	int fd;
+
+	if (fstat(s->podfd, &st) == 0 && st.st_nlink)
+		return 0;
+	fd = file_open_dir(s->rootfd, path, true, 0700, err);
+	if (fd < 0)
+		return -1;
+	fd_close(&s->podfd);
+	s->podfd = fd;
+	return pod_files(s->podfd, s->pod.spec, err);
+}
+
+/* Some record was found damaged, maybe one of the pod's. */
+static void restore(struct shim *s)
+{
+	struct err err;
+
+	if (s->pod.state == POD_NEW) /* it has none yet */
+		return;
+	if (restore_dir(s, &err) < 0 || pod_save(s, &err) < 0 ||
+	    shim_record(s->podfd, "spec", "pod-spec", s->pod.doc, &err) < 0)
+		log_error(&s->log, "%s", err.msg);
+	ctr_save_all(s);
 }
 
 void pod_sync(struct shim *s, struct chan *c, struct chan_msg *m)
 {
 	struct reply r = reply_to(s, c, m);
 
+	/* what a crid has asked for before it died comes first */
 	list_each (n, &s->peers) {
 		struct peer *p = container_of(n, struct peer, node);
 
 		if (p->chan == c)
 			p->events = true;
+		else
+			chan_drain(p->chan);
 	}
+	if (json_bool(m->json, "restore", false))
+		restore(s);
 	reply_pod(s, &r, true);
 }
 
@@ -304,6 +345,7 @@ static void run_done(void *arg, struct work_result *res, const struct err *err)
 	if (json_i64(yyjson_doc_get_root(s->pod.net), "pause_pid", 0) > 0)
 		watch_pause(s, json_i64(yyjson_doc_get_root(s->pod.net), "pause_pid", 0));
 	s->pod.state = POD_READY;
+	s->pod.unseen = !reply_heard(&run->reply);
 	if (pod_save(s, &e) < 0) {
 		undo(run, &e);
 		return;
@@ -330,12 +372,11 @@ void pod_run(struct shim *s, struct chan *c, struct chan_msg *m)
 	s->pod.doc = m->doc;
 	s->pod.spec = m->json;
 	m->doc = NULL;
+	buf_add(&s->pod.config, m->blob, m->blob_len);
 	s->pod.created_at = json_i64(s->pod.spec, "created_at", 1);
 	place_pod(s);
 	s->busy = true;
-	if (record_write(s->podfd, SHIM_FILE_CONFIG, SHIM_KIND_CONFIG, m->blob,
-			 m->blob_len, false, &err) < 0 ||
-	    shim_record(s->podfd, "spec", "pod-spec", s->pod.doc, &err) < 0 ||
+	if (shim_record(s->podfd, "spec", "pod-spec", s->pod.doc, &err) < 0 ||
 	    work_start(s, run_work, run_done, run, &err) < 0) {
 		s->busy = false;
 		undo(run, &err);

@@ -6,7 +6,7 @@
  * of connections may be open. Members of the JSON objects:
  *
  * request "pod.run" (once, the first one); blob: crid's own record of the pod,
- * kept as it is in <root>/pods/<id>/config
+ * which it has written to <root>/pods/<id>/config, to be kept in case that is lost
  *	namespace name uid attempt hostname log_directory handler cgroup_parent
  *	dns {servers [] searches [] options []}, absent: the host's resolv.conf
  *	ports [{protocol container_port host_port host_ip}]
@@ -16,13 +16,14 @@
  *	cni {conf_dirs [] bin_dirs []}
  *	created_at (ns since 1970)
  *	-> {"pod": POD}
- * request "pod.sync" -> {"pod": POD, "containers": [CTR...]}; the connection
- *	then gets events (the one on fd 3 gets them from the start)
+ * request "pod.sync" {restore} -> {"pod": POD, "containers": [CTR...]}, blob: as of
+ *	pod.run; the connection then gets events (the one on fd 3 gets them from the
+ *	start). restore: the shim writes its records anew, some are damaged
  * request "pod.stop" -> {"pod": POD}; kills the containers, takes the network down
  * request "pod.remove" -> {}; the shim removes the records and ends
  *
  * request "ctr.create"; blob: crid's record of the container, kept as above
- *	id, created_at, log_path (absolute, may be ""), tty stdin stdin_once
+ *	id, pod, created_at, log_path (absolute, may be ""), tty stdin stdin_once
  *	layers [chain ids, lowest first], layer_paths [absolute paths of the same]
  *	raw_env [{key value}]: environment that JSON cannot hold, values in base64
  *	spec {runtime-spec config}, seccomp "default" | path | absent
@@ -42,13 +43,15 @@
  *	socket, blob: what was read from it -> {}; the shim answers the client
  *
  * event "pod" {"pod": POD}, event "container" {"container": CTR},
- * event "removed" {"id"}: a container is gone
+ * event "removed" {"id"}: a container is gone; {code message} too if it could not be
+ *	made
  *
- * POD is {id state "ready"|"notready" created_at ips [] netns pause_pid
+ * POD is {id state "new"|"ready"|"notready" created_at ips [] netns pause_pid
  * shim_pid shim_start boot_id cgroup ns {network pid ipc user}}.
  * CTR is {id pod state "created"|"running"|"exited"|"unknown" created_at
  * started_at finished_at pid exit_code reason message log_path
- * user {uid gid groups []} boot_id meta}.
+ * user {uid gid groups []} boot_id meta}, and "creating": true while it is made.
+ * "unseen": true: it was made when nobody was there any more to be told.
  * Both are what <root>/pods/<id>/state and <root>/containers/<id>/state hold.
  */
 #ifndef SHIM_PROTOCOL_H

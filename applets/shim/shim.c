@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "applet.h"
+#include "base/num.h"
 #include "base/str.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -68,8 +70,8 @@ static void on_end(void *arg, struct chan *c, const struct err *err)
 	(void)err;
 	list_del(&p->node);
 	chan_free(c);
-	/* crid died between starting us and saying what for */
-	if (!s->pod.doc && list_empty(&s->peers)) {
+	/* crid died between starting us and saying what for: nobody else can */
+	if (!s->pod.doc && p->id == 1) {
 		pod_forget(s, &ignored);
 		loop_stop(s->loop, 1);
 	}
@@ -132,6 +134,11 @@ static struct chan *reply_chan(const struct reply *r)
 		if (container_of(n, struct peer, node)->id == r->peer)
 			return container_of(n, struct peer, node)->chan;
 	return NULL;
+}
+
+bool reply_heard(const struct reply *r)
+{
+	return reply_chan(r) != NULL;
 }
 
 void reply_json(const struct reply *r, const yyjson_mut_doc *d, const void *blob,
@@ -247,22 +254,32 @@ int shim_record(int dirfd, const char *name, const char *kind, yyjson_doc *doc,
 	return record_write(dirfd, name, kind, text.data, text.len, false, err);
 }
 
-/* The record directories and the socket. */
-static int open_dirs(struct shim *s, bool create, struct err *err)
+/* The record directories: crid has made the pod's. */
+static int open_dirs(struct shim *s, struct err *err)
 {
 	STR_AUTO pods = xasprintf("pods/%s", s->id);
-	struct stat st;
 
 	s->rootfd = file_open(AT_FDCWD, s->root, O_RDONLY | O_DIRECTORY, 0, err);
 	if (s->rootfd < 0)
 		return -1;
-	if (create && (file_mkdirs(s->rootfd, "pods", 0700, err) < 0 ||
-		       file_mkdirs(s->rootfd, "containers", 0700, err) < 0))
-		return -1;
-	if (create && fstatat(s->rootfd, pods, &st, 0) == 0)
-		return err_set(err, ERR_EXISTS, "pod %s exists", s->id);
-	s->podfd = file_open_dir(s->rootfd, pods, create, 0700, err);
+	s->podfd = file_open_dir(s->rootfd, pods, false, 0, err);
 	return s->podfd < 0 ? -1 : 0;
+}
+
+/*
+ * A crid that found no shim yet may clean up. We are in our group by now, so that a
+ * clean-up that begins later kills us; one that has begun is waited for.
+ */
+static int claim_pod(struct shim *s, struct err *err)
+{
+	struct stat st;
+
+	if (flock(s->podfd, LOCK_EX) < 0 || fstat(s->podfd, &st) < 0)
+		return err_sys(err, errno, "lock pod %s", s->id);
+	if (!st.st_nlink)
+		return err_set(err, ERR_ABORTED, "pod %s was removed", s->id);
+	flock(s->podfd, LOCK_UN);
+	return file_mkdirs(s->rootfd, "containers", 0700, err);
 }
 
 static int listen_socket(struct shim *s, struct err *err)
@@ -315,8 +332,8 @@ static int serve(struct shim *s, struct err *err)
 	 * is private has its mode */
 	umask(022);
 	s->cgroups = cgroups_open(err);
-	if (!s->cgroups || place_shim(s, err) < 0 || open_dirs(s, true, err) < 0 ||
-	    listen_socket(s, err) < 0)
+	if (!s->cgroups || place_shim(s, err) < 0 || open_dirs(s, err) < 0 ||
+	    claim_pod(s, err) < 0 || listen_socket(s, err) < 0)
 		return -1;
 	if (fcntl(3, F_GETFD) >= 0 &&
 	    (fd_set_cloexec(3, true) < 0 || peer_new(s, 3, true, err) < 0))
@@ -332,11 +349,13 @@ static int run(int argc, char **argv, struct err *err)
 		{"id", 1, NULL, 'i'},	     {"root", 1, NULL, 'r'},
 		{"state", 1, NULL, 's'},     {"log-level", 1, NULL, 'l'},
 		{"cleanup", 0, NULL, 'c'},   {"remove", 0, NULL, 'd'},
-		{"container", 1, NULL, 'C'}, {NULL, 0, NULL, 0}};
+		{"container", 1, NULL, 'C'}, {"when", 1, NULL, 'w'},
+		{"spec", 1, NULL, 'S'},	     {NULL, 0, NULL, 0}};
 	struct shim s = {
 		.log = {2, LOG_LEVEL_INFO, "cribox shim", 1}, .rootfd = -1, .podfd = -1};
 	const char *container = NULL;
 	bool clean = false, remove = false;
+	uint64_t when = 0;
 	int c;
 
 	list_init(&s.peers);
@@ -373,16 +392,26 @@ static int run(int argc, char **argv, struct err *err)
 		case 'C':
 			container = optarg;
 			break;
+		case 'S':
+			s.spec = optarg;
+			break;
+		case 'w':
+			if (num_u64(optarg, 0, INT64_MAX, &when) < 0)
+				return err_set(err, ERR_INVALID, "shim: --when %s",
+					       optarg);
+			s.when = (int64_t)when;
+			break;
 		default:
 			return err_set(err, ERR_INVALID, "shim: bad option");
 		}
-	if (!s.id || !s.root || !s.state || strchr(s.id, '/') || *s.id == '.')
+	if (!s.id || !s.root || !s.state || strchr(s.id, '/') || *s.id == '.' ||
+	    (container && strchr(container, '/')))
 		return err_set(err, ERR_INVALID,
 			       "shim: --id, --root and --state are needed");
 	if (proc_boot_id(s.boot_id, err) < 0)
 		return -1;
 	if (clean)
-		return open_dirs(&s, false, err) < 0 && err->code != ERR_NOT_FOUND
+		return open_dirs(&s, err) < 0 && err->code != ERR_NOT_FOUND
 			       ? -1
 			       : cleanup_pod(&s, container, remove, err);
 	/* our forks enter containers: nothing in there may write to our file */

@@ -43,8 +43,9 @@ enum pod_state { POD_NEW, POD_READY, POD_NOTREADY };
 
 struct pod {
 	enum pod_state state;
-	yyjson_doc *doc;  /* the pod.run request: owned */
-	yyjson_val *spec; /* its root */
+	yyjson_doc *doc;   /* the pod.run request: owned */
+	yyjson_val *spec;  /* its root */
+	struct buf config; /* crid's record of it, should that be lost */
 	int64_t created_at;
 	int ns[POD_NS_COUNT]; /* -1: the host's (USER, NET...), or one per container */
 	char *netns;	      /* path of the bound network namespace, or NULL */
@@ -53,6 +54,7 @@ struct pod {
 	char *cgroup;	      /* parent of the containers' groups */
 	bool own_cgroup;      /* nobody else made it */
 	bool clean;	      /* taken down */
+	bool unseen;	      /* who asked for it was gone when it was made */
 };
 
 /* The status of a child that was reaped before it was watched. */
@@ -69,6 +71,9 @@ struct shim {
 	const char *root;  /* directory of the records */
 	const char *state; /* directory of the sockets */
 	int rootfd, podfd; /* root, and pods/<id> below it */
+	/* of a clean-up: when the containers ended, 0: now; the spec if there is none */
+	int64_t when;
+	const char *spec;
 	struct cgroups *cgroups;
 	char boot_id[40];
 	uint64_t start_time;
@@ -98,6 +103,8 @@ void reply_json(const struct reply *r, const yyjson_mut_doc *d, const void *blob
 		size_t n);
 void reply_ok(const struct reply *r);
 void reply_error(const struct reply *r, const struct err *err);
+/* Whether the one who asked is still there. */
+bool reply_heard(const struct reply *r);
 
 /* Tells every peer that wants events. */
 void shim_event(struct shim *s, const yyjson_mut_doc *d);
@@ -162,6 +169,8 @@ struct container *ctr_by_id(struct shim *s, const char *id, struct err *err);
 yyjson_mut_val *ctr_json_of(struct list *node, yyjson_mut_doc *d);
 /* Kills what runs and removes every container's directory; true when none is left. */
 bool ctr_kill_all(struct shim *s);
+/* Writes the records of all containers anew. */
+void ctr_save_all(struct shim *s);
 int ctr_remove_all(struct shim *s, struct err *err);
 
 /* exec.c */

@@ -26,7 +26,7 @@ struct ctr *ctr_new(struct pod *p, const char *id, const char *name)
 	c->pod = p;
 	str_copy(c->id, sizeof(c->id), id);
 	c->name = xstrdup(name);
-	list_init(&c->waiters);
+	creation_init(&c->making, &cri__create_container_response__descriptor, c->id);
 	list_add(&p->ctrs, &c->node);
 	map_put(&p->svc->ctr_ids, c->id, c);
 	map_put(&p->svc->ctr_names, c->name, c);
@@ -37,7 +37,12 @@ void ctr_free(struct ctr *c)
 {
 	struct cri_service *s = c->pod->svc;
 	const char *image = json_str(json_obj(rec(c), "meta"), "image_id");
+	struct err err;
 
+	if (!s->closing && !list_empty(&c->making.waiters)) {
+		err_set(&err, ERR_UNAVAILABLE, "container %s is gone", c->id);
+		creation_answer(&c->making, NULL, &err);
+	}
 	if (image && !s->closing)
 		images_unused(s, image);
 	map_del(&s->ctr_ids, c->id);
@@ -52,14 +57,8 @@ void ctr_free(struct ctr *c)
 
 void ctr_set_doc(struct ctr *c, yyjson_val *v)
 {
-	BUF_AUTO text = {0};
-	yyjson_doc *doc;
-	struct err err;
+	yyjson_doc *doc = v ? json_copy(v) : NULL;
 
-	if (!v)
-		return;
-	json_write_val(v, false, &text);
-	doc = json_parse(text.data, text.len, &err);
 	if (!doc)
 		return;
 	json_free(&c->doc);
@@ -89,30 +88,6 @@ const Cri__CreateContainerRequest *ctr_request(const struct ctr *c, struct arena
 	return (const void *)m;
 }
 
-static void answer_creation(struct ctr *c, struct grpc_call *call, const struct err *err)
-{
-	Cri__CreateContainerResponse resp = CRI__CREATE_CONTAINER_RESPONSE__INIT;
-	bool seen = !grpc_call_cancelled(call);
-
-	resp.container_id = c->id;
-	if (err)
-		grpc_fail(call, err);
-	else
-		call_reply(call, &resp.base);
-	list_each (n, &c->waiters) {
-		struct waiter *w = container_of(n, struct waiter, node);
-
-		seen |= !grpc_call_cancelled(w->call);
-		if (err)
-			grpc_fail(w->call, err);
-		else
-			call_reply(w->call, &resp.base);
-		list_del(&w->node);
-		free(w);
-	}
-	c->unacked = !seen;
-}
-
 static void create_done(struct pending *q, struct chan_msg *m, const struct err *err)
 {
 	struct ctr *c = map_get(&q->svc->ctr_ids, q->id);
@@ -124,36 +99,16 @@ static void create_done(struct pending *q, struct chan_msg *m, const struct err 
 	}
 	if (!err)
 		ctr_set_doc(c, json_obj(m->json, "container"));
-	c->creating = false;
-	answer_creation(c, q->call, err);
+	c->making.running = false;
+	creation_answer(&c->making, q->call, err);
 	if (err)
 		ctr_free(c);
 }
 
-static bool name_is_taken(struct rpc *r, const char *name)
+void ctr_abandon(struct ctr *c, const struct err *err)
 {
-	struct ctr *c = map_get(&r->svc->ctr_names, name);
-	Cri__CreateContainerResponse resp = CRI__CREATE_CONTAINER_RESPONSE__INIT;
-	struct waiter *w;
-	struct err err;
-
-	if (!c)
-		return false;
-	if (c->creating) {
-		w = xcalloc(1, sizeof(*w));
-		w->call = r->call;
-		list_add(&c->waiters, &w->node);
-	} else if (c->unacked &&
-		   ctr_state(c) == CRI__CONTAINER_STATE__CONTAINER_CREATED) {
-		c->unacked = false;
-		resp.container_id = c->id;
-		rpc_reply(r, &resp.base);
-	} else {
-		err_set(&err, ERR_EXISTS, "container name \"%s\" is held by container %s",
-			name, c->id);
-		rpc_fail(r, &err);
-	}
-	return true;
+	creation_answer(&c->making, NULL, err);
+	ctr_free(c);
 }
 
 /* The layers of an image as chain ids and as paths, lowest first. */
@@ -175,11 +130,13 @@ static void add_layers(struct cri_service *s, const struct image *im, yyjson_mut
 	}
 }
 
-static void add_meta(const struct image *im, yyjson_mut_doc *d, yyjson_mut_val *obj)
+static void add_meta(const struct ctr *c, const struct image *im, yyjson_mut_doc *d,
+		     yyjson_mut_val *obj)
 {
 	yyjson_mut_val *meta = json_add_obj(d, obj, "meta");
 	char id[DIGEST_TEXT];
 
+	json_add_str(d, meta, "name", c->name); /* before there is a record of it */
 	digest_format(id, &im->id);
 	json_add_str(d, meta, "image_id", id);
 	json_add_str(d, meta, "image_ref", im->digests[0] ? im->digests[0] : id);
@@ -210,9 +167,10 @@ static int build_create(struct rpc *r, struct ctr *c,
 	src.pod = pod->config;
 	json_add_str(d, root, "op", "ctr.create");
 	json_add_str(d, root, "id", c->id);
+	json_add_str(d, root, "pod", c->pod->id);
 	json_add_i64(d, root, "created_at", time_real());
 	add_layers(r->svc, im, d, root);
-	add_meta(im, d, root);
+	add_meta(c, im, d, root);
 	return cri_ctr_spec(&src, d, root, err);
 }
 
@@ -244,15 +202,21 @@ void do_CreateContainer(struct rpc *r)
 		return rpc_fail(r, &err);
 	}
 	name = ctr_name_key(req->config->metadata, pod->config->metadata);
-	if (name_is_taken(r, name))
-		return;
+	c = map_get(&r->svc->ctr_names, name);
+	if (!c && p->syncing) /* the shim may be at it */
+		return rpc_hold(r, p);
+	if (c)
+		return creation_again(&c->making, r->call,
+				      ctr_state(c) ==
+					      CRI__CONTAINER_STATE__CONTAINER_CREATED,
+				      "container", name);
 	if (!pod_ready(p)) {
 		err_set(&err, ERR_STATE, "pod %s is not ready", p->id);
 		return rpc_fail(r, &err);
 	}
 	new_id(id);
 	c = ctr_new(p, id, name);
-	c->creating = true;
+	c->making.running = true;
 	if (keep_request(c, req, &err) < 0 || build_create(r, c, req, d, &err) < 0) {
 		ctr_free(c);
 		return rpc_fail(r, &err);

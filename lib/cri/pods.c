@@ -6,6 +6,8 @@
 #include "base/time.h"
 #include "cri/json.h"
 #include "cri/service-int.h"
+#include "os/file.h"
+#include "store/record.h"
 
 char *pod_name_key(const Cri__PodSandboxMetadata *m)
 {
@@ -22,10 +24,13 @@ struct pod *pod_new(struct cri_service *s, const char *id, const char *name)
 	p->name = xstrdup(name);
 	list_init(&p->pending);
 	list_init(&p->ctrs);
-	list_init(&p->waiters);
+	list_init(&p->held);
+	creation_init(&p->making, &cri__run_pod_sandbox_response__descriptor, p->id);
 	list_add(&s->pods, &p->node);
 	map_put(&s->pod_ids, p->id, p);
-	if (!other || other->creating) /* what is left of a creation holds no name */
+	if (*name &&
+	    (!other ||
+	     other->making.running)) /* what is left of a creation holds no name */
 		map_put(&s->pod_names, p->name, p);
 	return p;
 }
@@ -61,19 +66,9 @@ void pod_gone(struct pod *p)
 		pod_free(p);
 }
 
-/* A copy of a value as a document of its own, with no slack. */
-static yyjson_doc *own(yyjson_val *v)
-{
-	BUF_AUTO text = {0};
-	struct err err;
-
-	json_write_val(v, false, &text);
-	return json_parse(text.data, text.len, &err);
-}
-
 void pod_set_doc(struct pod *p, yyjson_val *v)
 {
-	yyjson_doc *doc = v ? own(v) : NULL;
+	yyjson_doc *doc = v ? json_copy(v) : NULL;
 
 	if (!doc)
 		return;
@@ -94,6 +89,7 @@ bool pod_ready(const struct pod *p)
 const Cri__RunPodSandboxRequest *pod_request(const struct pod *p, struct arena *a,
 					     struct err *err)
 {
+	const Cri__RunPodSandboxRequest *req;
 	ProtobufCMessage *m;
 
 	if (pb_unpack(&cri__run_pod_sandbox_request__descriptor, p->request.data,
@@ -101,39 +97,54 @@ const Cri__RunPodSandboxRequest *pod_request(const struct pod *p, struct arena *
 		err_wrap(err, "record of pod %s", p->id);
 		return NULL;
 	}
-	return (const void *)m;
+	req = (const void *)m;
+	if (!req->config || !req->config->metadata) {
+		err_set(err, ERR_CORRUPT, "the record of pod %s has no metadata", p->id);
+		return NULL;
+	}
+	return req;
 }
 
-/* Ends a call, if any, and those that wait for the same creation, with id or err. */
-static void answer_creation(struct pod *p, struct grpc_call *call, const struct err *err)
+int pod_set_request(struct pod *p, struct buf *request, struct err *err)
 {
-	Cri__RunPodSandboxResponse resp = CRI__RUN_POD_SANDBOX_RESPONSE__INIT;
-	bool seen = call && !grpc_call_cancelled(call);
+	const Cri__RunPodSandboxRequest *req;
+	ARENA_AUTO arena = {0};
+	char *name;
 
-	resp.pod_sandbox_id = p->id;
-	if (err && call)
-		grpc_fail(call, err);
-	else if (call)
-		call_reply(call, &resp.base);
-	list_each (n, &p->waiters) {
-		struct waiter *w = container_of(n, struct waiter, node);
-
-		seen |= !grpc_call_cancelled(w->call);
-		if (err)
-			grpc_fail(w->call, err);
-		else
-			call_reply(w->call, &resp.base);
-		list_del(&w->node);
-		free(w);
+	buf_done(&p->request);
+	p->request = *request;
+	*request = (struct buf){0};
+	req = pod_request(p, &arena, err);
+	if (!req) {
+		buf_done(&p->request);
+		return -1;
 	}
-	p->unacked = !seen;
+	name = pod_name_key(req->config->metadata);
+	if (map_get(&p->svc->pod_names, p->name) == p)
+		map_del(&p->svc->pod_names, p->name);
+	free(p->name);
+	p->name = name;
+	if (!map_get(&p->svc->pod_names, name))
+		map_put(&p->svc->pod_names, name, p);
+	return 0;
+}
+
+int pod_keep(const struct pod *p, struct err *err)
+{
+	STR_AUTO dir = xasprintf("pods/%s", p->id);
+	STR_AUTO path = xasprintf("%s/config", dir);
+
+	if (file_mkdirs(p->svc->rootfd, dir, 0700, err) < 0)
+		return -1;
+	return record_write(p->svc->rootfd, path, "config", p->request.data,
+			    p->request.len, false, err);
 }
 
 void pod_abandon(struct pod *p, const struct err *err)
 {
 	if (map_get(&p->svc->pod_names, p->name) == p)
 		map_del(&p->svc->pod_names, p->name);
-	answer_creation(p, NULL, err);
+	creation_answer(&p->making, NULL, err);
 }
 
 void pod_cleaned(struct pending *q, struct chan_msg *m, const struct err *err)
@@ -144,7 +155,7 @@ void pod_cleaned(struct pending *q, struct chan_msg *m, const struct err *err)
 	struct err ignored;
 
 	(void)m;
-	if (!p->creating || p->gone)
+	if (!p->making.running || p->gone)
 		return;
 	if (!err) {
 		pod_gone(p);
@@ -154,7 +165,7 @@ void pod_cleaned(struct pending *q, struct chan_msg *m, const struct err *err)
 	text = xasprintf("{\"id\":\"%s\",\"state\":\"notready\",\"created_at\":%lld}",
 			 p->id, (long long)time_real());
 	doc = json_parse(text, strlen(text), &ignored);
-	p->creating = p->resumed = false;
+	p->making.running = p->making.resumed = false;
 	if (doc)
 		pod_set_doc(p, yyjson_doc_get_root(doc));
 }
@@ -162,13 +173,13 @@ void pod_cleaned(struct pending *q, struct chan_msg *m, const struct err *err)
 void pod_heard(struct pod *p, yyjson_val *v)
 {
 	/* one that is still being made stays out of the lists */
-	if (p->creating && !str_eq(str_or_empty(json_str(v, "state")), "ready"))
+	if (p->making.running && str_eq(str_or_empty(json_str(v, "state")), "new"))
 		return;
 	pod_set_doc(p, v);
-	if (!p->resumed)
+	if (!p->making.resumed)
 		return;
-	p->resumed = p->creating = false;
-	answer_creation(p, NULL, NULL);
+	p->making.resumed = p->making.running = false;
+	creation_answer(&p->making, NULL, NULL);
 }
 
 static void run_done(struct pending *q, struct chan_msg *m, const struct err *err)
@@ -182,40 +193,23 @@ static void run_done(struct pending *q, struct chan_msg *m, const struct err *er
 	}
 	if (!err) {
 		pod_set_doc(p, json_obj(m->json, "pod"));
-		p->creating = false;
-		answer_creation(p, q->call, NULL);
+		p->making.running = false;
+		creation_answer(&p->making, q->call, NULL);
 		return;
 	}
 	/* a shim that says no ends, and what it could not undo is cleaned up then */
 	if (map_get(&p->svc->pod_names, p->name) == p)
 		map_del(&p->svc->pod_names, p->name);
-	answer_creation(p, q->call, err);
+	creation_answer(&p->making, q->call, err);
 }
 
-/* True if the call was answered, or waits for the creation under way. */
-static bool name_is_taken(struct rpc *r, const char *name)
+/* A pod for which there is no shim. */
+static void unkeep(const struct pod *p)
 {
-	struct pod *p = map_get(&r->svc->pod_names, name);
-	Cri__RunPodSandboxResponse resp = CRI__RUN_POD_SANDBOX_RESPONSE__INIT;
-	struct waiter *w;
-	struct err err;
+	STR_AUTO dir = xasprintf("pods/%s", p->id);
+	struct err ignored;
 
-	if (!p)
-		return false;
-	if (p->creating) {
-		w = xcalloc(1, sizeof(*w));
-		w->call = r->call;
-		list_add(&p->waiters, &w->node);
-	} else if (p->unacked && pod_ready(p)) {
-		p->unacked = false;
-		resp.pod_sandbox_id = p->id;
-		rpc_reply(r, &resp.base);
-	} else {
-		err_set(&err, ERR_EXISTS, "pod name \"%s\" is held by pod %s", name,
-			p->id);
-		rpc_fail(r, &err);
-	}
-	return true;
+	file_remove_tree(p->svc->rootfd, dir, &ignored);
 }
 
 static bool known_handler(const char *name)
@@ -248,15 +242,18 @@ void do_RunPodSandbox(struct rpc *r)
 	if (cri_pod_spec(req, &r->svc->opt.def, d, root, &err) < 0)
 		return rpc_fail(r, &err);
 	name = pod_name_key(req->config->metadata);
-	if (name_is_taken(r, name))
-		return;
+	p = map_get(&r->svc->pod_names, name);
+	if (p)
+		return creation_again(&p->making, r->call, pod_ready(p), "pod", name);
 	new_id(id);
 	json_add_i64(d, root, "created_at", time_real());
 	p = pod_new(r->svc, id, name);
-	p->creating = true;
-	if (pb_pack(r->req, &p->request, &err) < 0 ||
+	p->making.running = true;
+	/* the record is there before the shim: a crid that comes next knows of both */
+	if (pb_pack(r->req, &p->request, &err) < 0 || pod_keep(p, &err) < 0 ||
 	    (fd = r->svc->host->spawn_shim(r->svc->host_arg, id, &err)) < 0 ||
 	    shim_attach(p, fd, &err) < 0) {
+		unkeep(p);
 		pod_free(p);
 		return rpc_fail(r, &err);
 	}

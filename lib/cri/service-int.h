@@ -4,6 +4,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "cri/creation.h"
 #include "cri/methods.h"
 #include "cri/service.h"
 #include "rpc/chan.h"
@@ -16,7 +17,16 @@ struct rpc {
 	struct cri_service *svc;
 	struct grpc_call *call;
 	const ProtobufCMessage *req;
+	const uint8_t *msg; /* req as it came */
+	size_t len;
 	struct arena arena;
+};
+
+/* A call that waits until the pod's shim has said what there is. */
+struct held {
+	struct list node;
+	struct grpc_call *call;
+	struct buf msg;
 };
 
 struct pod {
@@ -30,11 +40,12 @@ struct pod {
 	uint32_t serial;
 	struct list pending; /* struct pending: requests to the shim */
 	struct list ctrs;
-	struct list waiters; /* struct waiter: callers of the same creation */
-	bool creating, removing, gone;
+	struct creation making;
+	bool removing, gone;
+	bool syncing;	   /* its shim was asked what there is */
+	struct list held;  /* struct held, meanwhile */
 	unsigned cleaning; /* clean-ups under way: the pod stays till they end */
-	bool unacked;	   /* nobody has seen the answer to its creation */
-	bool resumed;	   /* creating for a crid that was before this one */
+	int64_t lost_at;   /* when its shim was found dead */
 };
 
 struct ctr {
@@ -43,15 +54,15 @@ struct ctr {
 	char id[ID_LEN + 1];
 	char *name;	    /* name_pod_namespace_uid_attempt */
 	struct buf request; /* packed CreateContainerRequest without sandbox_config */
-	yyjson_doc *doc;    /* CTR of the shim's protocol */
-	struct list waiters;
-	bool creating, unacked;
+	yyjson_doc *doc;    /* CTR of the shim's protocol; NULL before it was made */
+	struct creation making;
 };
 
-/* Another call that waits for a creation under way. */
-struct waiter {
+/* A directory of a container that is not in the index: some shim's, or to be removed. */
+struct orphan {
 	struct list node;
-	struct grpc_call *call;
+	char *name; /* below containers/ */
+	char *why;
 };
 
 /*
@@ -76,6 +87,9 @@ struct cri_service {
 	const struct log *log;
 	int rootfd; /* the store's */
 	struct list pods, pulls;
+	struct list orphans;
+	unsigned syncing; /* pods that are, and load.c */
+	bool damaged;	  /* a record: the shims write theirs anew */
 	struct store *store;
 	struct images images;
 	bool gc_running, gc_again, closing;
@@ -87,6 +101,10 @@ struct cri_service {
 void rpc_reply(struct rpc *r, const ProtobufCMessage *msg);
 void rpc_fail(struct rpc *r, const struct err *err);
 void call_reply(struct grpc_call *call, const ProtobufCMessage *msg);
+/* Keeps a call until the pod's shim has answered. */
+void rpc_hold(struct rpc *r, struct pod *p);
+/* Handles the calls that were kept. */
+void held_release(struct pod *p);
 void new_id(char id[ID_LEN + 1]);
 struct pod *pod_find(struct cri_service *s, const char *id, struct err *err);
 struct ctr *ctr_find(struct cri_service *s, const char *id, struct err *err);
@@ -117,6 +135,10 @@ void pod_free(struct pod *p);
 /* Takes it out of the index; it is freed when no clean-up works on it. */
 void pod_gone(struct pod *p);
 struct pod *pod_new(struct cri_service *s, const char *id, const char *name);
+/* Takes the packed request (and leaves request empty): what the pod is, and its name. */
+int pod_set_request(struct pod *p, struct buf *request, struct err *err);
+/* Writes the pod's record: its request. */
+int pod_keep(const struct pod *p, struct err *err);
 char *pod_name_key(const Cri__PodSandboxMetadata *m);
 void pod_set_doc(struct pod *p, yyjson_val *v);
 /*
@@ -156,10 +178,15 @@ void images_unused(struct cri_service *s, const char *image_id);
 void exec_cancel(struct cri_service *s, struct grpc_call *call);
 
 /*
- * load.c: a container of the pod's that is not in the index: takes it in, or
- * has the shim remove it if another one has its name by now.
+ * load.c: a container of the shim's (CTR) that is not in the index: takes it in, or
+ * has the shim remove it if it cannot be.
  */
-void ctr_adopt(struct pod *p, const char *id);
+void ctr_adopt(struct pod *p, yyjson_val *v);
+/* What the shim says of one whose creation outlived the crid that began it. */
+void ctr_resumed(struct ctr *c, yyjson_val *v);
+/* A resumed creation has failed. */
+void ctr_abandon(struct ctr *c, const struct err *err);
+void orphans_free(struct cri_service *s);
 /* The container's "ctr.create" request as the shim keeps it, or NULL. */
 yyjson_doc *ctr_spec_load(struct cri_service *s, const struct ctr *c);
 

@@ -20,7 +20,7 @@ void cri_service_call(void *arg, struct grpc_call *call, const char *path,
 		      const uint8_t *msg, size_t len)
 {
 	enum cri_rpc rpc = cri_method_find(path);
-	struct rpc r = {.svc = arg, .call = call};
+	struct rpc r = {.svc = arg, .call = call, .msg = msg, .len = len};
 	ProtobufCMessage *req;
 	struct err err;
 
@@ -61,6 +61,36 @@ void call_reply(struct grpc_call *call, const ProtobufCMessage *msg)
 		grpc_fail(call, &err);
 	else
 		grpc_reply(call, out.data ? out.data : (const uint8_t *)"", out.len);
+}
+
+void rpc_hold(struct rpc *r, struct pod *p)
+{
+	struct held *h = xcalloc(1, sizeof(*h));
+
+	h->call = r->call;
+	buf_add(&h->msg, r->msg, r->len);
+	list_add(&p->held, &h->node);
+}
+
+void held_release(struct pod *p)
+{
+	struct cri_service *s = p->svc;
+	struct list calls;
+
+	list_init(&calls);
+	list_each (n, &p->held) {
+		list_del(n);
+		list_add(&calls, n);
+	}
+	while (!list_empty(&calls)) { /* they may free the pod */
+		struct held *h = container_of(calls.next, struct held, node);
+
+		list_del(&h->node);
+		cri_service_call(s, h->call, grpc_call_path(h->call), h->msg.data,
+				 h->msg.len);
+		buf_done(&h->msg);
+		free(h);
+	}
 }
 
 void rpc_reply(struct rpc *r, const ProtobufCMessage *msg)
@@ -120,8 +150,9 @@ struct pod *pod_find(struct cri_service *s, const char *id, struct err *err)
 {
 	struct pod *p = find(&s->pod_ids, id, "pod", err);
 
-	if (p && p->creating && !p->doc) {
-		err_set(err, ERR_NOT_FOUND, "pod \"%s\" is still being made", id);
+	if (p && p->making.running && !p->doc) {
+		err_set(err, p->syncing ? ERR_UNAVAILABLE : ERR_NOT_FOUND,
+			"pod \"%s\" is still being made", id);
 		return NULL;
 	}
 	return p;
@@ -151,6 +182,7 @@ struct cri_service *cri_service_new(struct loop *l, const struct cri_options *op
 	s->log = log;
 	list_init(&s->pods);
 	list_init(&s->pulls);
+	list_init(&s->orphans);
 	s->rootfd = -1;
 	s->store = store_open(opt->def.root, err);
 	if (!s->store || (s->rootfd = store_fd(s->store, STORE_ROOT)) < 0) {
@@ -167,6 +199,7 @@ void cri_service_free(struct cri_service *s)
 	s->closing = true;
 	list_each (n, &s->pods)
 		pod_free(container_of(n, struct pod, node));
+	orphans_free(s);
 	images_done(&s->images);
 	store_free(s->store);
 	map_done(&s->pod_ids);

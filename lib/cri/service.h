@@ -31,12 +31,13 @@ struct cri_host {
 	 * Cleans up after a pod whose shim is gone, in a process of its own: kills
 	 * what is left, takes the network down, says so in the records. With
 	 * remove the records go too; with ctr_id it is only that container's that
-	 * goes. done is called once, later (err NULL: success), unless -1 is
-	 * returned.
+	 * goes. when: the time of the containers' end (ns since 1970), 0: now. done
+	 * is called once, later (err NULL: success), unless -1 is returned.
 	 */
 	int (*spawn_cleanup)(void *arg, const char *pod_id, const char *ctr_id,
-			     bool remove, void (*done)(void *data, const struct err *err),
-			     void *data, struct err *err);
+			     bool remove, int64_t when,
+			     void (*done)(void *data, const struct err *err), void *data,
+			     struct err *err);
 	/* Starts a pull worker; returns its socket. Closing it cancels the work. */
 	int (*spawn_pull)(void *arg, struct err *err);
 	/* A one-time URL for a session; takes what is in stream. */

@@ -11,6 +11,7 @@ static void on_event(struct pod *p, struct chan_msg *m)
 	const char *event = str_or_empty(json_str(m->json, "event"));
 	yyjson_val *v = json_obj(m->json, "container");
 	struct ctr *c;
+	struct err err;
 
 	if (str_eq(event, "pod")) {
 		pod_heard(p, json_obj(m->json, "pod"));
@@ -18,13 +19,19 @@ static void on_event(struct pod *p, struct chan_msg *m)
 	}
 	c = map_get(&p->svc->ctr_ids, str_or_empty(json_str(v ? v : m->json, "id")));
 	if (!c && v) /* the daemon before this one has asked for it */
-		ctr_adopt(p, str_or_empty(json_str(v, "id")));
+		ctr_adopt(p, v);
 	if (!c || c->pod != p)
 		return;
-	if (str_eq(event, "container"))
+	if (str_eq(event, "container") && c->making.resumed) {
+		ctr_resumed(c, v);
+	} else if (str_eq(event, "container")) {
 		ctr_set_doc(c, v);
-	else if (str_eq(event, "removed") && !c->creating)
+	} else if (str_eq(event, "removed") && c->making.resumed) {
+		chan_msg_error(m, &err);
+		ctr_abandon(c, &err);
+	} else if (str_eq(event, "removed") && !c->making.running) {
 		ctr_free(c);
+	}
 }
 
 static void finish(struct pending *q, struct chan_msg *m, const struct err *err)
@@ -129,29 +136,9 @@ void shim_cleanup(struct pod *p, struct grpc_call *call, const char *ctr_id, boo
 		str_copy(q->id, sizeof(q->id), ctr_id);
 	list_init(&q->node); /* no shim is asked: shim_lost must not find it */
 	p->cleaning++;
-	if (p->svc->host->spawn_cleanup(p->svc->host_arg, p->id, ctr_id, remove, cleaned,
-					q, &err) < 0)
+	if (p->svc->host->spawn_cleanup(p->svc->host_arg, p->id, ctr_id, remove,
+					p->lost_at, cleaned, q, &err) < 0)
 		cleaned(q, &err);
-}
-
-/* Changes members of an object's JSON: the text of a member replaces what was there. */
-static yyjson_doc *with_members(yyjson_doc *old, const char *members)
-{
-	JSON_MUT_AUTO d = yyjson_doc_mut_copy(old, NULL);
-	JSON_AUTO add = NULL;
-	yyjson_mut_val *root = yyjson_mut_doc_get_root(d);
-	yyjson_val *k, *v;
-	BUF_AUTO text = {0};
-	struct err err;
-
-	add = json_parse(members, strlen(members), &err);
-	json_each_member (k, v, yyjson_doc_get_root(add)) {
-		yyjson_mut_obj_remove_key(root, yyjson_get_str(k));
-		yyjson_mut_obj_add(root, yyjson_val_mut_copy(d, k),
-				   yyjson_val_mut_copy(d, v));
-	}
-	json_write(d, false, &text);
-	return json_parse(text.data, text.len, &err);
 }
 
 /* A container of a pod whose shim died: it was killed too, and nobody saw its status. */
@@ -160,7 +147,7 @@ static void mark_lost(struct ctr *c)
 	Cri__ContainerState state = ctr_state(c);
 	bool ran = state == CRI__CONTAINER_STATE__CONTAINER_RUNNING;
 	STR_AUTO members = NULL;
-	JSON_AUTO doc = NULL;
+	yyjson_doc *doc;
 
 	if (!c->doc || state == CRI__CONTAINER_STATE__CONTAINER_EXITED)
 		return;
@@ -168,23 +155,25 @@ static void mark_lost(struct ctr *c)
 		"{\"state\":\"exited\",\"pid\":0,\"finished_at\":%lld,"
 		"\"exit_code\":%d,\"reason\":\"%s\",\"message\":"
 		"\"the pod's supervisor was killed, and the container with it\"}",
-		(long long)time_real(), ran ? 137 : 255, ran ? "Error" : "Unknown");
-	doc = with_members(c->doc, members);
-	if (doc)
-		ctr_set_doc(c, yyjson_doc_get_root(doc));
+		(long long)c->pod->lost_at, ran ? 137 : 255, ran ? "Error" : "Unknown");
+	doc = json_merge(yyjson_doc_get_root(c->doc), members);
+	json_free(&c->doc);
+	c->doc = doc;
 }
 
 void shim_without(struct pod *p, const char *why)
 {
+	yyjson_doc *doc;
+
 	log_warn(p->svc->log, "pod %s: %s", p->id, why);
+	p->lost_at = time_real();
 	list_each (n, &p->ctrs)
 		mark_lost(container_of(n, struct ctr, node));
 	if (p->doc) {
-		JSON_AUTO doc =
-			with_members(p->doc, "{\"state\":\"notready\",\"shim_pid\":0}");
-
-		if (doc)
-			pod_set_doc(p, yyjson_doc_get_root(doc));
+		doc = json_merge(yyjson_doc_get_root(p->doc),
+				 "{\"state\":\"notready\",\"shim_pid\":0}");
+		json_free(&p->doc);
+		p->doc = doc;
 	}
 }
 
@@ -204,12 +193,14 @@ void shim_lost(struct pod *p, const char *why)
 	chan_free(p->chan);
 	p->chan = NULL;
 	shim_without(p, why);
-	if (p->creating) {
-		err_set(&err, ERR_UNAVAILABLE, "pod %s: %s", p->id, why);
+	err_set(&err, ERR_UNAVAILABLE, "pod %s: %s", p->id, why);
+	list_each (n, &p->ctrs)
+		if (container_of(n, struct ctr, node)->making.resumed)
+			ctr_abandon(container_of(n, struct ctr, node), &err);
+	if (p->making.running)
 		pod_abandon(p, &err);
-	}
 	p->cleaning++; /* those who wait may be done with the pod: it stays till here */
-	shim_cleanup(p, NULL, NULL, p->creating, pod_cleaned);
+	shim_cleanup(p, NULL, NULL, p->making.running, pod_cleaned);
 	shim_answer_all(p, why);
 	p->cleaning--;
 	if (p->gone && !p->cleaning)

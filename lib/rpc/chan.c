@@ -210,20 +210,15 @@ static ssize_t receive(struct chan *c)
 	return n;
 }
 
-static void on_event(struct loop_fd *src, unsigned events)
+/* Receives once and delivers; true if there may be more. Else c may be freed. */
+static bool pump(struct chan *c)
 {
-	struct chan *c = container_of(src, struct chan, src);
 	struct err err = {0};
-	ssize_t n;
+	ssize_t n = receive(c);
 	int r;
 
-	if (events & LOOP_OUT)
-		flush(c);
-	if (!(events & (LOOP_IN | LOOP_HUP)) || c->ended)
-		return;
-	n = receive(c);
 	if (n < 0 && errno == EAGAIN)
-		return;
+		return false;
 	if (n < 0)
 		err_sys(&err, errno, "receive from peer");
 	c->busy = true;
@@ -231,12 +226,33 @@ static void on_event(struct loop_fd *src, unsigned events)
 		r = n > 0 ? deliver(c, &err) : 0;
 	} while (r > 0 && !c->ended && !c->dead);
 	c->busy = false;
-	if (c->dead)
+	if (c->dead) {
 		chan_free(c);
-	else if (n <= 0 || r < 0)
+		return false;
+	}
+	if (n <= 0 || r < 0) {
 		end(c, &err);
-	else if (!c->in.len)
+		return false;
+	}
+	if (!c->in.len)
 		buf_done(&c->in); /* an idle channel holds no memory */
+	return !c->ended;
+}
+
+static void on_event(struct loop_fd *src, unsigned events)
+{
+	struct chan *c = container_of(src, struct chan, src);
+
+	if (events & LOOP_OUT)
+		flush(c);
+	if (events & (LOOP_IN | LOOP_HUP) && !c->ended)
+		pump(c);
+}
+
+void chan_drain(struct chan *c)
+{
+	while (!c->ended && pump(c))
+		;
 }
 
 struct chan *chan_new(struct loop *l, int fd_taken, const struct chan_ops *ops, void *arg,

@@ -76,6 +76,9 @@ int chan_send(struct chan *c, enum chan_type type, uint32_t serial,
 /* Answers a request with an error. */
 void chan_send_error(struct chan *c, uint32_t serial, const struct err *e);
 
+/* Delivers what has arrived by now; the channel may be freed by its callbacks. */
+void chan_drain(struct chan *c);
+
 /* Bytes that wait to be sent. */
 size_t chan_pending(const struct chan *c);
 

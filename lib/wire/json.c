@@ -134,6 +134,40 @@ void json_free(yyjson_doc **doc)
 	*doc = NULL;
 }
 
+static yyjson_doc *freeze(yyjson_mut_doc *d)
+{
+	yyjson_doc *doc = yyjson_mut_doc_imut_copy(d, NULL);
+
+	if (!doc)
+		err_oom(sizeof(doc));
+	return doc;
+}
+
+yyjson_doc *json_copy(yyjson_val *v)
+{
+	JSON_MUT_AUTO d = json_new();
+
+	yyjson_mut_doc_set_root(d, yyjson_val_mut_copy(d, v));
+	return freeze(d);
+}
+
+yyjson_doc *json_merge(yyjson_val *obj, const char *members)
+{
+	JSON_MUT_AUTO d = json_new();
+	yyjson_mut_val *root = yyjson_val_mut_copy(d, obj);
+	struct err err;
+	JSON_AUTO add = json_parse(members, strlen(members), &err);
+	yyjson_val *k, *v;
+
+	yyjson_mut_doc_set_root(d, root);
+	json_each_member (k, v, yyjson_doc_get_root(add)) {
+		yyjson_mut_obj_remove_key(root, yyjson_get_str(k));
+		yyjson_mut_obj_add(root, yyjson_val_mut_copy(d, k),
+				   yyjson_val_mut_copy(d, v));
+	}
+	return freeze(d);
+}
+
 yyjson_val *json_get(yyjson_val *obj, const char *key)
 {
 	yyjson_val *v = yyjson_obj_get(obj, key);

@@ -28,6 +28,15 @@ yyjson_doc *json_parse(const void *data, size_t n, struct err *err);
 void json_free(yyjson_doc **doc);
 #define JSON_AUTO __attribute__((cleanup(json_free))) yyjson_doc *
 
+/* A copy of a value as a document of its own, with no slack. Never NULL. */
+yyjson_doc *json_copy(yyjson_val *v);
+
+/*
+ * A copy of an object in which the members of another one (JSON text, well-formed)
+ * replace those of the same keys, or are added. Never NULL.
+ */
+yyjson_doc *json_merge(yyjson_val *obj, const char *members);
+
 /*
  * Members of an object by key; a missing object, a missing key and null give
  * the default (NULL, def). A value of the wrong type gives the default too:

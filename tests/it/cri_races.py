@@ -181,6 +181,133 @@ def test_creation_outlives_daemon(b):
         raise frame.Skip("no creation has outlived its daemon")
 
 
+def interrupted(b, pod, config):
+    """A creation that waits in its shim while the daemon is killed and started again; returns
+    the request and the shim, which is stopped."""
+    shim = shim_of(pod)
+    request = {"pod_sandbox_id": pod, "config": config, "sandbox_config": b.configs[pod]}
+    os.kill(shim, signal.SIGSTOP)
+    call = b.client.future("CreateContainer", **request)
+    time.sleep(0.1)
+    b.stop()
+    call.cancel()
+    return request, shim
+
+
+def on_disk(b):
+    return [d for d in os.listdir(b.root + "/containers")]
+
+
+def test_retry_under_next_daemon(b):
+    """A creation outlives its daemon; asked again, the next one waits for it: the same id."""
+    pod = host_pod(b)
+    request, shim = interrupted(b, pod, b.ctr_config("exit 6"))
+    b.start()
+    calls = [b.client.future("CreateContainer", **request) for _ in range(3)]
+    time.sleep(0.2)
+    equal([c.done() for c in calls], [False] * 3, "the calls have ended")
+    os.kill(shim, signal.SIGCONT)
+    ids = {c.result(timeout=10).container_id for c in calls}
+    equal(on_disk(b), list(ids), "containers that were made")
+    b.ids.update(ids)
+    ident = ids.pop()
+    fails("ALREADY_EXISTS", b.client.CreateContainer, **request)
+    b.client.StartContainer(container_id=ident)
+    equal(b.ended(ident).exit_code, 6, "exit code")
+    b.client.RemoveContainer(container_id=ident)
+    equal(on_disk(b), [], "containers that are left")
+
+
+def test_retry_of_a_large_creation(b):
+    """The same with a request that the shim reads in several parts."""
+    pod = host_pod(b)
+    config = b.ctr_config("exit 0", annotations={"a": "x" * 90000})
+    request, shim = interrupted(b, pod, config)
+    b.start()
+    call = b.client.future("CreateContainer", **request)
+    time.sleep(0.1)
+    os.kill(shim, signal.SIGCONT)
+    ident = call.result(timeout=10).container_id
+    b.ids.add(ident)
+    time.sleep(0.3)
+    equal(on_disk(b), [ident], "containers that were made")
+
+
+def test_retry_of_an_unseen_creation(b):
+    """It ends while there is no daemon: nobody has got its id, so the retry does."""
+    pod = host_pod(b)
+    request, shim = interrupted(b, pod, b.ctr_config("exit 6"))
+    os.kill(shim, signal.SIGCONT)
+    until(lambda: [d for d in on_disk(b) if len(d) == 64], 5, "it is made")
+    b.start()
+    ident = b.client.CreateContainer(**request).container_id
+    b.ids.add(ident)
+    equal(on_disk(b), [ident], "containers that were made")
+    text = fails("ALREADY_EXISTS", b.client.CreateContainer, **request)
+    equal(ident in text, True, "the message names the holder")
+
+
+def test_retry_of_a_failing_creation(b):
+    """Its error is for those who wait under the next daemon, too."""
+    pod = host_pod(b)
+    config = b.ctr_config("true", security={"run_as_username": "nobody-at-all"})
+    request, shim = interrupted(b, pod, config)
+    b.start()
+    call = b.client.future("CreateContainer", **request)
+    time.sleep(0.1)
+    os.kill(shim, signal.SIGCONT)
+    try:
+        call.result(timeout=10)
+        raise AssertionError("no error")
+    except crid.grpc.RpcError as e:
+        equal(e.code().name, "INVALID_ARGUMENT", "code")
+    equal(on_disk(b), [], "containers that are left")
+    equal(len(b.client.ListContainers().containers), 0, "number of containers")
+
+
+def test_retry_when_the_shim_dies(b):
+    pod = host_pod(b)
+    request, shim = interrupted(b, pod, b.ctr_config("true"))
+    b.start()
+    call = b.client.future("CreateContainer", **request)
+    time.sleep(0.1)
+    os.kill(shim, signal.SIGKILL)
+    try:
+        call.result(timeout=10)
+        raise AssertionError("no error")
+    except crid.grpc.RpcError as e:
+        equal(e.code().name, "FAILED_PRECONDITION", "code")
+
+
+def test_retried_pod(b):
+    """The same for a pod, killed in the middle of its network's ADD, and before it begins."""
+    b.pull()
+    plugin(b, add="sleep 1; add")
+    for early in (False, True):
+        config = b.pod_config()
+        call = b.client.future("RunPodSandbox", config=config)
+        shim = until(lambda: [p for p, t in crid.processes().items() if "shim --id" in t], 5, "shim")
+        if early:
+            for pid in shim:
+                os.kill(pid, signal.SIGSTOP)
+        else:
+            time.sleep(0.3)
+        b.stop()
+        call.cancel()
+        b.start()
+        calls = [b.client.future("RunPodSandbox", config=config) for _ in range(2)]
+        time.sleep(0.1)
+        for pid in shim if early else []:
+            if not crid.gone(pid):
+                os.kill(pid, signal.SIGCONT)
+        ids = {c.result(timeout=10).pod_sandbox_id for c in calls}
+        equal(sorted(os.listdir(b.root + "/pods")), sorted(ids), "pods that were made")
+        equal([p.id for p in b.client.ListPodSandbox().items], list(ids), "pods")
+        b.clean()
+        until(lambda: not [p for p, t in crid.processes().items() if "shim --id" in t], 5, "no shim")
+    no_plugin(b)
+
+
 def test_creation_cut_off(b):
     """A node that crashes while a pod is made: what there is of it goes."""
     b.pull()

@@ -248,3 +248,27 @@ TEST(errors_keep_their_code)
 	CHECK_INT(chan_read(pair[1], &m, &err), 0);
 	close(pair[1]);
 }
+
+/* What a peer has sent before it died is delivered, all of it, and then its end. */
+TEST(drained_at_once)
+{
+	struct end e;
+	int peer = open_end(&e);
+	BUF_AUTO blob = {0};
+
+	memset(buf_reserve(&blob, 30000), 'x', 30000);
+	blob.len = 30000;
+	for (uint32_t i = 1; i <= 3; i++)
+		CHECK(chan_write(peer, CHAN_REQUEST, i, NULL, blob.data, blob.len, NULL,
+				 0, &err) == 0);
+	chan_drain(e.chan);
+	CHECK_INT(e.msgs, 3);
+	CHECK_INT(e.ends, 0);
+	chan_drain(e.chan);
+	CHECK_INT(e.msgs, 3);
+	CHECK(chan_write(peer, CHAN_REQUEST, 4, NULL, NULL, 0, NULL, 0, &err) == 0);
+	close(peer);
+	chan_drain(e.chan);
+	CHECK_INT(e.serial, 4);
+	CHECK_INT(e.ends, 1);
+}

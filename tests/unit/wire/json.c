@@ -46,3 +46,25 @@ TEST(json_depth)
 	CHECK_HAS(why(text), "[0][0]");
 	CHECK_HAS(why(text), "nested too deep");
 }
+
+TEST(json_copies)
+{
+	static const char text[] = "{\"a\":1,\"b\":{\"c\":[1,\"x\"]}}";
+	struct err e;
+	yyjson_doc *from = json_parse(text, strlen(text), &e);
+	JSON_AUTO part = json_copy(json_obj(yyjson_doc_get_root(from), "b"));
+	JSON_AUTO merged =
+		json_merge(yyjson_doc_get_root(from), "{\"d\":[true],\"a\":\"new\"}");
+	JSON_AUTO same = json_merge(yyjson_doc_get_root(from), "{}");
+	BUF_AUTO out = {0};
+
+	json_free(&from);
+	json_write_val(yyjson_doc_get_root(part), false, &out);
+	CHECK_STR(buf_str(&out), "{\"c\":[1,\"x\"]}");
+	buf_reset(&out);
+	json_write_val(yyjson_doc_get_root(merged), false, &out);
+	CHECK_STR(buf_str(&out), "{\"b\":{\"c\":[1,\"x\"]},\"d\":[true],\"a\":\"new\"}");
+	buf_reset(&out);
+	json_write_val(yyjson_doc_get_root(same), false, &out);
+	CHECK_STR(buf_str(&out), text);
+}
