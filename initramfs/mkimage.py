@@ -77,6 +77,8 @@ def root_tree(args, kernel, version):
               % (args.version, args.version))
     tree.copy("etc/ssl/certs/ca-certificates.crt", args.ca)
     put_modules(tree, kernel, args.arch, ["late", "have"], version)
+    if args.extra and not os.path.isdir(args.extra):
+        raise ValueError("EXTRA=%s: not a directory" % args.extra)
     if args.extra:
         tree.add(args.extra)
     return tree

@@ -85,13 +85,6 @@ class Kernel:
             raise Bad("%s: no modules (*.ko, *.ko.xz) below kernel/" % directory)
         with open(os.path.join(directory, "modules.builtin")) as f:
             self.builtin = {name_of(line.strip()) for line in f}
-        self.builtin_aliases = set()
-        info = os.path.join(directory, "modules.builtin.modinfo")
-        if os.path.exists(info):
-            with open(info, "rb") as f:
-                for key, value in pairs(f.read()):
-                    if key.endswith(".alias"):
-                        self.builtin_aliases.add(value)
         self.seen = {}
 
     def module(self, name):
@@ -136,11 +129,9 @@ class Kernel:
         """Modules that a word of a soft dependency means: a name, or an alias. What is built in,
         or is not there, is none."""
         name = canonical(want)
-        if name in self.builtin or want in self.builtin_aliases:
+        if name in self.builtin:
             return []
-        if name in self.files:
-            return [name]
-        return [n for n in self.aliased().get(want, [])]
+        return [name] if name in self.files else self.aliased().get(want, [])
 
     def aliased(self):
         """alias without wildcards: names, over the directories that soft dependencies are about."""

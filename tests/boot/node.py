@@ -103,11 +103,14 @@ class Node:
     count = 0
 
     def __init__(self, arch="x86_64", append="", config='console = "open"\n', files=None,
-                 disks=(), net=True, mem=0, cpus=1, image=None, name=None, args=()):  # fmt: skip
+                 disks=(), net=True, mem=0, cpus=1, image=None, name=None, args=(),
+                 show=None):  # fmt: skip
         """config: a drop-in of the node's configuration; files: {path: contents} more; net: True
         for a NIC with user networking, or QEMU's options of it, or None; image: the
-        directory of vmlinuz and initramfs.img; args: more of QEMU's."""
+        directory of vmlinuz and initramfs.img; args: more of QEMU's; show: is called with what the
+        console says, as it comes."""
         Node.count += 1
+        self.show = show
         machine = MACHINES[arch]
         self.arch, self.text, self.at, self.begin = arch, "", 0, time.monotonic()
         image = image or os.path.join(REPO, "build", arch)
@@ -151,6 +154,8 @@ class Node:
                 data = self.console.recv(65536)
             except OSError:
                 data = b""
+            if data and self.show:
+                self.show(data)
             with self.lock:
                 if not data:
                     self.ended = True
