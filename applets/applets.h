@@ -18,6 +18,7 @@
 	X(lsmod)    \
 	X(modprobe) \
 	X(mount)    \
+	X(netd)     \
 	X(nsenter)  \
 	X(oci)      \
 	X(pause)    \
