@@ -1,5 +1,5 @@
 #!/bin/sh
-# host-packages.sh build ARCH | image ARCH | run | test | bench: install the Debian packages that a target
+# host-packages.sh build ARCH | image ARCH | run ARCH | demo | test | bench: install the Debian packages that a target
 # of the Makefile needs. Does nothing, quickly, when all are there; otherwise needs root.
 set -eu
 
@@ -26,7 +26,11 @@ case "${1:-} ${2:-}" in
 "build host") list="$common gcc libc6-dev" ;;
 "image x86_64") list=$image ;;
 "image "*) list="$image qemu-user-static" ;;
-"run ") list=$run ;;
+"demo ") list=$run ;;
+"run x86_64") list="$run $image qemu-system-x86" ;;
+"run arm64") list="$run $image qemu-user-static qemu-system-arm" ;;
+"run ppc64le") list="$run $image qemu-user-static qemu-system-ppc" ;;
+"run s390x") list="$run $image qemu-user-static qemu-system-misc" ;;
 "test ")
 	list="$run gcc libc6-dev clang-format-14 clang-14 clang-tidy-14 libclang-rt-14-dev
 		shellcheck cppcheck qemu-user-static busybox-static nftables kmod openssl
@@ -36,10 +40,11 @@ case "${1:-} ${2:-}" in
 	;;
 "bench ")
 	list="$run gcc libc6-dev protobuf-compiler libprotobuf-c-dev python3-grpcio python3-protobuf busybox-static
-		runc crun containerd containernetworking-plugins util-linux nftables strace"
+		runc crun containerd containernetworking-plugins util-linux nftables strace
+		$image qemu-system-x86"
 	;;
 *)
-	echo "usage: host-packages.sh build ARCH | image ARCH | run | test | bench" >&2
+	echo "usage: host-packages.sh build ARCH | image ARCH | run ARCH | demo | test | bench" >&2
 	exit 2
 	;;
 esac

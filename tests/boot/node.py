@@ -8,6 +8,7 @@ and send, disks, and a network in which the host is 10.0.2.2.
 Files of the test go into a second archive behind the initramfs. Logs are kept in build/boot/.
 """
 
+import json
 import os
 import re
 import socket
@@ -95,6 +96,54 @@ def overlay(files):
     return tree.cpio()
 
 
+def make(*words):
+    """Runs make; a failure is a failed test."""
+    drop = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    env = {k: v for k, v in os.environ.items() if k not in drop}
+    done = subprocess.run(["make"] + list(words), cwd=REPO, env=env, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)  # fmt: skip
+    if done.returncode:
+        print("not ok build: make %s: %s" % (" ".join(words), done.stdout[-500:]))
+        sys.exit(1)
+
+
+def build(archs):
+    """What the tests boot: images and the program of the demo image, for each of them."""
+    for arch in archs:
+        make("ARCH=" + arch, "image", "build/%s/demo" % arch)
+
+
+def demo_files(port):
+    """Files of a node that is to run the demo: that the registry on this machine's PORT speaks
+    plain HTTP, and descriptions of a pod with two containers."""
+    registry = "%s:%d" % (HOST, port)
+    pod = {
+        "metadata": {"name": "demo-pod", "uid": "demo-uid", "namespace": "default"},
+        "hostname": "demo",
+        "log_directory": "/var/log/pods/demo",
+        "dns_config": {"servers": ["192.0.2.1"]},
+    }
+    labels = {"io.kubernetes.pod.name": "demo-pod", "io.kubernetes.pod.namespace": "default"}
+    web = {"metadata": {"name": "web"}, "image": {"image": registry + "/demo:latest"},
+           "log_path": "web.log", "labels": labels}  # fmt: skip
+    watch = dict(web, metadata={"name": "watch"}, log_path="watch.log",
+                 args=["/bin/demo", "watch", "8080"])  # fmt: skip
+    return {
+        "etc/cribox/certs.d/%s/hosts.toml" % registry: 'server = "http://%s"\n' % registry,
+        "root/pod.json": json.dumps(pod),
+        "root/web.json": json.dumps(web),
+        "root/watch.json": json.dumps(watch),
+    }
+
+
+def one_id(text):
+    """The id that a command of ctl printed."""
+    found = re.search(r"(?m)^[0-9a-f]{12,64}$", text)
+    if not found:
+        raise Failed("no id: %.300s" % text)
+    return found.group(0)
+
+
 class Failed(AssertionError):
     pass
 
@@ -104,11 +153,11 @@ class Node:
 
     def __init__(self, arch="x86_64", append="", config='console = "open"\n', files=None,
                  disks=(), net=True, mem=0, cpus=1, image=None, name=None, args=(),
-                 show=None):  # fmt: skip
+                 show=None, bare=False):  # fmt: skip
         """config: a drop-in of the node's configuration; files: {path: contents} more; net: True
         for a NIC with user networking, or QEMU's options of it, or None; image: the
         directory of vmlinuz and initramfs.img; args: more of QEMU's; show: is called with what the
-        console says, as it comes."""
+        console says, as it comes; bare: without the node's own initramfs."""
         Node.count += 1
         self.show = show
         machine = MACHINES[arch]
@@ -122,8 +171,10 @@ class Node:
         files = dict(files or {})
         if config:
             files["etc/cribox/config.d/50-test.toml"] = config
-        with open(os.path.join(image, "initramfs.img"), "rb") as f:
-            data = f.read()
+        data = b""
+        if not bare:
+            with open(os.path.join(image, "initramfs.img"), "rb") as f:
+                data = f.read()
         with open(self.initrd, "wb") as f:
             f.write(data + bytes(-len(data) % 4) + overlay(files))
         command = [machine["qemu"]] + machine["args"].split() + [
