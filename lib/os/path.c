@@ -12,7 +12,7 @@
 #include "base/str.h"
 #include "os/fd.h"
 
-enum { RETRIES = 128, MAX_DEPTH = 256, MAX_LINKS = 10 };
+enum { RETRIES = 128, MAX_DEPTH = 256, MAX_LINKS = 40 };
 
 static int open2(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve)
 {
@@ -65,11 +65,14 @@ static int step_link(int rootfd, const char *upto, int dir, const char *name, mo
 	ssize_t n = readlinkat(dir, name, target, sizeof(target) - 1);
 	STR_AUTO path = NULL;
 
-	if (n < 0)
-		return err_sys(err, errno, "make directory %s/%s", upto, name);
+	if (n < 0) /* EINVAL: not a symlink, a file */
+		return err_sys(err, errno == EINVAL ? ENOTDIR : errno,
+			       "make directory %s/%s", upto, name);
+	if (!links)
+		return err_sys(err, ELOOP, "make directory %s/%s", upto, name);
 	target[n] = 0;
 	path = *target == '/' ? xstrdup(target) : xasprintf("%s/%s", upto, target);
-	return mkdirs(rootfd, path, mode, links, err);
+	return mkdirs(rootfd, path, mode, links - 1, err);
 }
 
 /* Opens or makes the directory path[0..len) below the root, through so many symlinks. */
@@ -97,9 +100,9 @@ static int step(int rootfd, const char *path, size_t len, mode_t mode, unsigned 
 	if (mkdirat(parent, name, mode) < 0 && errno != EEXIST)
 		return err_sys(err, errno, "make directory %s", path);
 	fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 && errno == ENOTDIR && links)
+	if (fd < 0 && errno == ENOTDIR)
 		return step_link(rootfd, slash && *upto ? upto : "", parent, name, mode,
-				 links - 1, err);
+				 links, err);
 	if (fd < 0)
 		return err_sys(err, errno, "make directory %s", path);
 	return fd;

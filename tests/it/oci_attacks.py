@@ -4,9 +4,11 @@
 The names in the docstrings are those of the vulnerabilities in other runtimes.
 """
 
+import copy
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -243,6 +245,182 @@ def test_hostile_passwd(bed):
     os.unlink(os.path.join(bed.rootfs, "etc/passwd"))
     os.mkfifo(os.path.join(bed.rootfs, "etc/passwd"))
     equal(bed.output(bed.config("sh", "-c", "echo $HOME"), timeout=10), "/\n")
+
+
+def receive_fd(listener):
+    conn, _ = listener.accept()
+    _, fds, _, _ = socket.recv_fds(conn, 256, 1)
+    conn.close()
+    return fds[0]
+
+
+def test_terminal_in_a_hostile_dev(bed):
+    """CVE-2025-52565: what /dev/pts, /dev/console and /dev/ptmx of the image point to."""
+    path = canary(bed)
+    for mounted in (True, False):  # with a devpts of its own, and without any
+        dev = os.path.join(bed.dir, "dev-%s" % mounted)
+        os.mkdir(dev)
+        for name in ("console", "ptmx", "tty", "null"):
+            os.symlink(os.path.join(path, "file"), os.path.join(dev, name))
+        os.symlink(path, os.path.join(dev, "pts"))
+        before = snapshot(path)
+        c = bed.config("sh", "-c", "ls -l /dev/console | cut -c1; sleep 100", terminal=True)
+        keep = ("/dev/pts",) if mounted else ()
+        c["mounts"] = [
+            m for m in c["mounts"] if not m["destination"].startswith("/dev") or m["destination"] in keep
+        ]
+        c["mounts"].insert(0, {"destination": "/dev", "type": "bind", "source": dev, "options": ["bind"]})
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(os.path.join(bed.dir, "console-%s" % mounted))
+        listener.listen(1)
+        listener.settimeout(5)
+        bed.use(c)
+        bed.ids.append("c")
+        null = subprocess.DEVNULL
+        create = ("create", "-b", bed.bundle, "--console-socket", listener.getsockname(), "c")
+        if bed.call(*create, stdout=null, stderr=null).returncode == 0:
+            master = receive_fd(listener)
+            equal(os.major(os.fstat(master).st_rdev) in (5, 128), True, "the master is a terminal")
+            equal(bed.call("start", "c").returncode, 0)
+            equal(os.read(master, 100).decode()[:1], "c", "the type of /dev/console")
+            os.close(master)
+        listener.close()
+        equal(bed.call("delete", "-f", "c").returncode, 0)
+        equal(snapshot(path), before, "the host's directory")
+
+
+def test_a_false_proc_of_the_image(bed):
+    """CVE-2019-16884, CVE-2025-52881: what we write to /proc is not written to a copy."""
+    fake = os.path.join(bed.dir, "proc")
+    for name in ("sys/net/ipv4/ip_forward", "self/attr/exec", "self/attr/apparmor/exec", "self/oom_score_adj"):
+        os.makedirs(os.path.dirname(os.path.join(fake, name)), exist_ok=True)
+        open(os.path.join(fake, name), "w").write("fake")
+    before = snapshot(fake)
+    # what shows the sysctl is a procfs beside the false one
+    c = bed.config("cat", "/real/sys/net/ipv4/ip_forward")
+    for m in c["mounts"]:
+        if m["destination"] == "/proc":
+            m.update(type="bind", source=fake, options=["bind"])
+    c["mounts"].append({"destination": "/real", "type": "proc", "source": "proc"})
+    c["linux"]["maskedPaths"] = c["linux"]["readonlyPaths"] = []
+    c["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
+    c["process"]["oomScoreAdj"] = 500
+    done = bed.run(c)
+    equal((done.returncode, done.stdout) in ((0, "1\n"), (1, "")), True, "%r" % done)
+    for label in ("apparmorProfile", "selinuxLabel"):
+        c = copy.deepcopy(c)
+        c["process"][label] = "cribox-none"
+        equal(bed.run(c).returncode, 1, "status with the label of a profile that is not there")
+    equal(snapshot(fake), before, "the false /proc")
+
+
+def test_chains_of_links(bed):
+    """CVE-2019-18837: forty links, and back up through the last."""
+    path = canary(bed)
+    before = snapshot(path)
+    for n, last in ((39, "/../../.." + path), (39, "../../../../../../.." + path), (60, "/etc")):
+        for i in range(n):
+            place = os.path.join(bed.rootfs, "l%d" % i)
+            if os.path.lexists(place):
+                os.unlink(place)
+            os.symlink("l%d" % (i + 1) if i < n - 1 else last, place)
+        c = bed.config("sh", "-c", "ls /l0/made; cat /proc/self/mountinfo | grep -c ' ro,.* tmpfs chain'")
+        c["mounts"].append(
+            {"destination": "/l0/made", "type": "tmpfs", "source": "chain", "options": ["ro", "size=4k"]}
+        )
+        done = bed.run(c)
+        equal(done.returncode, 1 if n > 40 else 0, "status with %d links: %s" % (n, done.stderr))
+        equal(done.stdout.strip(), "" if n > 40 else "1")
+        equal("Too many levels of symbolic links" in done.stderr or "Symbolic link loop" in done.stderr, n > 40)
+        equal(snapshot(path), before, "the host's directory")
+
+
+def test_many_id_mappings(bed):
+    """CVE-2021-43784: more mappings than a message's length can say."""
+    c = bed.config("cat", "/proc/self/uid_map")
+    c["linux"]["namespaces"].append({"type": "user"})
+    one = [{"containerID": i, "hostID": 1000 + 2 * i, "size": 1} for i in range(70000)]
+    c["linux"]["uidMappings"], c["linux"]["gidMappings"] = one, one[:1]
+    done = bed.run(c)
+    equal((done.returncode, len(done.stderr.splitlines())), (1, 1), "70000 mappings: " + done.stderr[:200])
+    holds(done.stderr, "uidMappings")
+    c["linux"]["uidMappings"] = c["linux"]["gidMappings"] = one[:340]
+    for m in c["mounts"]:  # a group that is not mapped
+        m["options"] = [o for o in m.get("options", []) if not o.startswith("gid=")]
+    equal(len(bed.output(c).splitlines()), 340, "mappings")
+
+
+def test_no_rights_beyond_the_user(bed):
+    """CVE-2016-8867, CVE-2023-27561's kin: no ambient capabilities for a user that is not root."""
+    c = bed.config("sleep", "100", user={"uid": 1000, "gid": 1000, "additionalGids": [44]})
+    bed.background(c)
+    for args in (["cat", "/proc/1/status"], ["cat", "/proc/self/status"]):
+        status = bed.call("exec", "c", *args).stdout
+        lines = dict(l.split(":\t", 1) for l in status.splitlines() if ":\t" in l)
+        for key in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            equal(lines[key], "0" * 16, "%s of %s" % (key, args))
+        equal(lines["Uid"].split(), ["1000"] * 4)
+        equal(lines["NoNewPrivs"], "1")
+    equal(bed.call("delete", "-f", "c").returncode, 0)
+
+
+def test_users_as_they_are_written(bed):
+    """CVE-2026-30892, CVE-2024-40635: a number is that number, and nothing else becomes 0."""
+    bed.background(bed.config("sleep", "100"))
+    for text, want in (
+        ("1", "1 0"), ("1:1", "1 1"), ("01", "1 0"), ("0:7", "0 7"), ("65534:65534", "65534 65534"),
+        ("4294967294", "4294967294 0"), ("4294967295", None), ("4294967296", None), ("-1", None),
+        ("+1", None), (" 1", None), ("1 ", None), ("0x1", None), ("1:", "1 0"),
+        ("1:-1", None), ("1:4294967296", None), ("18446744073709551617", None), ("1:1:1", None),
+    ):  # fmt: skip
+        done = bed.call("exec", "-u", text, "c", "sh", "-c", "echo $(id -u) $(id -g)")
+        if want is None:
+            equal(done.returncode != 0, True, "status of exec -u %r: %r" % (text, done.stdout))
+            equal(done.stdout, "", "exec -u %r" % text)
+        else:
+            equal(done.stdout.strip(), want, "exec -u %r: %s" % (text, done.stderr))
+    equal(bed.call("delete", "-f", "c").returncode, 0)
+
+
+def test_cgroup_mounts_are_read_only(bed):
+    """CVE-2023-25809: a read-only cgroup mount is so in each of its hierarchies."""
+    for namespace in (True, False):
+        c = bed.config("cat", "/proc/self/mountinfo")
+        if namespace:
+            c["linux"]["namespaces"].append({"type": "cgroup"})
+        c["mounts"].append(
+            {
+                "destination": "/sys/fs/cgroup",
+                "type": "cgroup",
+                "source": "cgroup",
+                "options": ["nosuid", "noexec", "nodev", "relatime", "ro"],
+            }
+        )
+        lines = [l.split() for l in bed.output(c).splitlines() if " - cgroup" in l]
+        equal(len(lines) > 0, True, "there are cgroup mounts")
+        for words in lines:
+            equal(words[5].split(",")[0], "ro", "cgroup namespace %s: %s" % (namespace, words[4]))
+
+
+def test_seccomp_arguments_all_count(bed):
+    """CVE-2017-18367: several conditions of one rule must all hold."""
+    c = bed.config("sh", "-c", "kill -0 1 && echo a; kill -CONT $$ && echo b; kill -CONT 1 && echo c")
+    c["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [
+            {
+                "names": ["kill"],
+                "action": "SCMP_ACT_ERRNO",
+                "errnoRet": 1,
+                "args": [
+                    {"index": 0, "value": 1, "op": "SCMP_CMP_EQ"},
+                    {"index": 1, "value": 0, "op": "SCMP_CMP_EQ"},
+                ],
+            }
+        ],
+    }
+    c["process"]["args"][2] = "(kill -0 1 && echo a; kill -CONT 1 && echo b; kill -0 $(sh -c 'echo $PPID') && echo c) 2>/dev/null; true"
+    equal(bed.output(c).split(), ["b", "c"])
 
 
 TESTS = [f for n, f in sorted(globals().items()) if n.startswith("test_")]
