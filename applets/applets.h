@@ -10,6 +10,7 @@
 #define APPLETS(X)  \
 	X(blkid)    \
 	X(cni)      \
+	X(console)  \
 	X(crid)     \
 	X(ctl)      \
 	X(devlinks) \

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -106,6 +107,20 @@ const char *tool_size(char dst[TOOL_SIZE], uint64_t bytes)
 		snprintf(dst, TOOL_SIZE, "%u%c", (unsigned)(tenths + 9) / 10,
 			 units[unit]);
 	return dst;
+}
+
+uint64_t tool_meminfo(const char *key)
+{
+	BUF_AUTO text = {0};
+	struct err ignored;
+	const char *at;
+
+	if (file_read(AT_FDCWD, "/proc/meminfo", 65536, &text, &ignored) < 0)
+		return 0;
+	for (at = buf_str(&text); *at; at += strcspn(at, "\n"), at += *at == '\n')
+		if (str_starts(at, key) && at[strlen(key)] == ':')
+			return strtoull(at + strlen(key) + 1, NULL, 10) * 1024;
+	return 0;
 }
 
 void tool_print(const char *s)

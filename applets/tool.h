@@ -39,6 +39,9 @@ int tool_end(struct tool *t, struct err *err);
 enum { TOOL_SIZE = 16 };
 const char *tool_size(char dst[TOOL_SIZE], uint64_t bytes);
 
+/* A line of /proc/meminfo ("MemAvailable") in bytes; 0 if there is none. */
+uint64_t tool_meminfo(const char *key);
+
 /* Prints s; what could control a terminal becomes \xNN. */
 void tool_print(const char *s);
 
