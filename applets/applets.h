@@ -9,12 +9,26 @@
 
 #define APPLETS(X)  \
 	X(blkid)    \
+	X(boottime) \
+	X(cat)      \
 	X(cni)      \
+	X(config)   \
 	X(console)  \
 	X(crid)     \
 	X(ctl)      \
+	X(date)     \
 	X(devlinks) \
+	X(df)       \
 	X(fetch)    \
+	X(free)     \
+	X(grep)     \
+	X(halt)     \
+	X(head)     \
+	X(hostname) \
+	X(id)       \
+	X(init)     \
+	X(initjob)  \
+	X(kill)     \
 	X(losetup)  \
 	X(lsmod)    \
 	X(modprobe) \
@@ -24,9 +38,16 @@
 	X(oci)      \
 	X(pause)    \
 	X(pull)     \
+	X(service)  \
 	X(shim)     \
+	X(sleep)    \
+	X(sync)     \
+	X(tail)     \
+	X(tee)      \
 	X(umount)   \
-	X(unpack)
+	X(uname)    \
+	X(unpack)   \
+	X(uptime)
 
 #define APPLET_DECLARE(name) extern const struct applet applet_##name;
 APPLETS(APPLET_DECLARE)
