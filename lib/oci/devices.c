@@ -20,9 +20,8 @@
 #include "os/sock.h"
 #include "os/tty.h"
 
-/* Directory of path, made if it is missing, and the last name. An O_PATH fd or -1. */
-static int open_parent(struct oci_root *r, const char *path, const char **ret_name,
-		       struct err *err)
+int oci_open_parent(struct oci_root *r, const char *path, const char **ret_name,
+		    struct err *err)
 {
 	const char *slash = strrchr(path, '/');
 	STR_AUTO dir = xstrndup(path, (size_t)(slash - path));
@@ -49,7 +48,7 @@ static int make_node(struct oci_root *r, const struct oci_device *d, struct err 
 {
 	mode_t type = d->type == 'c' ? S_IFCHR : d->type == 'b' ? S_IFBLK : S_IFIFO;
 	const char *name;
-	FD_AUTO dir = open_parent(r, d->path, &name, err);
+	FD_AUTO dir = oci_open_parent(r, d->path, &name, err);
 
 	if (dir < 0)
 		return -1;
@@ -99,7 +98,7 @@ int oci_op_link(struct oci_root *r, const struct oci_op *op, struct err *err)
 
 	if (str_eq(op->source, "/proc/kcore") && access(op->source, F_OK) < 0)
 		return 0; /* not every kernel has one */
-	dir = open_parent(r, op->path, &name, err);
+	dir = oci_open_parent(r, op->path, &name, err);
 	if (dir < 0)
 		return err_wrap(err, "link %s", op->path);
 	if (symlinkat(op->source, dir, name) < 0 && errno != EEXIST)

@@ -1,6 +1,7 @@
 /* exec: one more process in a running container: setns, clone, then as process.c has it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +23,10 @@ struct exec {
 	struct oci_process process;
 	struct buf seccomp;
 	int flags; /* CLONE_NEWx to join */
+	volatile int *taken;
+	int listener; /* of OCI_MSG_NOTIFY before the pid was known; -1 */
+	pid_t pid;
+	int pidfd;
 	int sock[2];
 	struct buf *warnings;
 	bool failed; /* the child has said so */
@@ -60,6 +65,8 @@ static void child(struct exec *x)
 	struct err err = {.code = ERR_NONE};
 	struct oci_enter enter = {
 		.process = &x->process,
+		.spec = how->spec,
+		.taken = x->taken,
 		.seccomp = how->seccomp ? how->seccomp : &x->seccomp,
 		.sock = x->sock[1],
 		.stdio = {how->stdio[0], how->stdio[1], how->stdio[2]},
@@ -115,12 +122,29 @@ static int join_cgroup(const struct oci_exec *how, struct err *err)
 	return cgroup_join(how->cgroups, group, 0, err);
 }
 
+/* CPUs, scheduler and I/O priority: with the rights of the host. */
+static int tune(struct exec *x, struct err *err)
+{
+	const struct oci_process *p = &x->process;
+	struct err ignored;
+
+	if (oci_set_cpus(p->cpus_final, "process.execCPUAffinity.final", err) < 0)
+		return -1;
+	if (x->flags & CLONE_NEWUSER)
+		oci_tune(p, 0, &ignored); /* tried again, and told, inside */
+	return 0;
+}
+
 /* The cgroup first: then the child is born in it. */
 static int enter_container(struct exec *x, struct err *err)
 {
 	const struct oci_exec *how = x->how;
 
-	if (how->cgroup && join_cgroup(how, err) < 0)
+	if (!str_empty(x->process.cpus_initial) &&
+	    oci_set_cpus(x->process.cpus_initial, "process.execCPUAffinity.initial",
+			 err) < 0)
+		return -1;
+	if ((how->cgroup && join_cgroup(how, err) < 0) || tune(x, err) < 0)
 		return -1;
 	if (oci_apply_oom(getpid(), &x->process, NULL, err) < 0)
 		return -1;
@@ -155,6 +179,22 @@ static pid_t clone_child(struct exec *x, int *ret_pidfd, struct err *err)
 	if (pid == 0)
 		child(x);
 	return pid;
+}
+
+static int forward(struct exec *x, int number, struct err *err)
+{
+	struct oci_hook_state st = {.id = str_or_empty(x->how->id),
+				    .bundle = str_or_empty(x->how->bundle),
+				    .pid = x->pid,
+				    .dir = -1};
+
+	return oci_notify_forward(x->how->spec, &st, "running", x->pidfd, number,
+				  x->taken, x->sock[0], err);
+}
+
+static int on_message(void *arg, const struct oci_msg *m, struct err *err)
+{
+	return m->type == OCI_MSG_NOTIFY ? forward(arg, m->n, err) : 0;
 }
 
 static pid_t clone_by_stage(struct exec *x, int *ret_pidfd, struct err *err)
@@ -194,6 +234,8 @@ static pid_t clone_by_stage(struct exec *x, int *ret_pidfd, struct err *err)
 			if (m.pid < 0) /* of the stage: there is no child */
 				break;
 		}
+		if (m.type == OCI_MSG_NOTIFY)
+			x->listener = m.n;
 		if (m.type == OCI_MSG_PID) {
 			struct err ignored;
 
@@ -226,6 +268,11 @@ static int prepare(struct exec *x, struct err *err)
 	if (!how->seccomp && how->spec &&
 	    oci_seccomp_compile(how->spec, how->seccomp_cache, &x->seccomp, err) < 0)
 		return -1;
+	if (how->spec && how->spec->seccomp &&
+	    (seccomp_profile_flags(how->spec->seccomp) &
+	     SECCOMP_FILTER_FLAG_NEW_LISTENER) &&
+	    !(x->taken = oci_notify_page(err)))
+		return -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, x->sock) < 0)
 		return err_sys(err, errno, "socket pair");
 	return 0;
@@ -233,6 +280,8 @@ static int prepare(struct exec *x, struct err *err)
 
 static int run(struct exec *x, struct oci_started *ret, struct err *err)
 {
+	struct oci_watch w = {
+		.sock = x->sock[0], .warnings = x->warnings, .on = on_message, .arg = x};
 	int pidfd = -1, r = 0;
 	pid_t pid;
 
@@ -244,24 +293,29 @@ static int run(struct exec *x, struct oci_started *ret, struct err *err)
 	}
 	if (pid < 0)
 		return -1;
-	if (x->failed)
+	x->pid = pid;
+	x->pidfd = pidfd;
+	if (x->failed || (x->listener >= 0 && forward(x, x->listener, err) < 0))
 		r = -1;
-	else if (!x->how->async)
-		r = oci_wait(x->sock[0], false, x->warnings, err);
+	else if (!x->how->async || x->taken)
+		r = oci_wait(&w, err);
 	if (r < 0) {
+		kill(pid, SIGKILL); /* it may wait for us */
 		waitpid(pid, NULL, 0);
 		fd_close(&pidfd);
 		return -1;
 	}
-	*ret = (struct oci_started){pid, pidfd,
-				    x->how->async ? fd_take(&x->sock[0]) : -1};
+	*ret = (struct oci_started){.pid = pid,
+				    .pidfd = pidfd,
+				    .errfd = x->how->async ? fd_take(&x->sock[0]) : -1};
 	return 0;
 }
 
 int oci_exec(const struct oci_exec *how, struct oci_started *ret, struct buf *warnings,
 	     struct err *err)
 {
-	struct exec x = {.how = how, .sock = {-1, -1}, .warnings = warnings};
+	struct exec x = {
+		.how = how, .sock = {-1, -1}, .warnings = warnings, .listener = -1};
 	int r = prepare(&x, err);
 
 	if (r == 0)
@@ -269,5 +323,6 @@ int oci_exec(const struct oci_exec *how, struct oci_started *ret, struct buf *wa
 	fd_close(&x.sock[0]);
 	fd_close(&x.sock[1]);
 	buf_done(&x.seccomp);
+	oci_notify_page_free(x.taken);
 	return r;
 }

@@ -13,6 +13,7 @@
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -45,27 +46,66 @@ static int apply_attrs(int fd, const struct oci_attrs *at, struct err *err)
 	return 0;
 }
 
-static int idmap(int fd, const struct oci_plan *p, const struct oci_mount *m,
+/* The mount's own mappings, or the container's, be they new or those that it joins. */
+static int idmap(int fd, const struct oci_plan *p, const struct oci_mount *m, int userns,
 		 struct err *err)
 {
 	const struct oci_spec *s = p->spec;
-	FD_AUTO user = m->nuids ? ns_new_user(m->uids, m->nuids, m->gids, m->ngids, err)
-				: ns_new_user(s->uids, s->nuids, s->gids, s->ngids, err);
+	FD_AUTO user = -1;
 
+	if (m->nuids)
+		user = ns_new_user(m->uids, m->nuids, m->gids, m->ngids, err);
+	else if (s->nuids)
+		user = ns_new_user(s->uids, s->nuids, s->gids, s->ngids, err);
+	else if (userns >= 0)
+		user = fcntl(userns, F_DUPFD_CLOEXEC, 0);
+	else
+		return err_set(err, ERR_INVALID,
+			       "idmap: there is no user namespace to take mappings of");
 	if (user < 0)
 		return -1;
 	return mount_idmap(fd, m->idmap == OCI_IDMAP_TREE, user, err);
 }
 
-static int clone_source(struct oci_plan *p, struct oci_op *op, int bundle,
+/* A source that is not followed if it is a symlink, or is to be one at the destination. */
+static int open_symlink(struct oci_op *op, int bundle, struct err *err)
+{
+	FD_AUTO at = openat(bundle, op->source, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	char link[4096];
+	ssize_t n;
+
+	if (at < 0 || fstat(at, &st) < 0)
+		return err_sys(err, errno, "open %s", op->source);
+	if (op->mount->copy_symlink && S_ISLNK(st.st_mode)) {
+		n = readlinkat(at, "", link, sizeof(link) - 1);
+		if (n < 0)
+			return err_sys(err, errno, "read the link %s", op->source);
+		link[n] = 0;
+		op->copied_link = xstrdup(link);
+		return 0;
+	}
+	op->fd = mount_clone(at, "", op->recursive, err);
+	return op->fd < 0 ? -1 : 0;
+}
+
+static int clone_source(struct oci_plan *p, struct oci_op *op, int bundle, int userns,
 			struct err *err)
 {
-	op->fd = mount_clone(bundle, op->source, op->recursive, err);
+	const struct oci_mount *m = op->mount;
+
+	if (m->source_nofollow || m->copy_symlink) {
+		if (open_symlink(op, bundle, err) < 0)
+			return err_wrap(err, "bind mount %s", op->path);
+		if (op->copied_link)
+			return 0;
+	} else {
+		op->fd = mount_clone(bundle, op->source, op->recursive, err);
+	}
 	if (op->fd < 0)
 		return err_set(err, err->code, "bind mount %s: open %s: %s", op->path,
 			       op->source, strerror(err->sys));
-	if ((op->mount->idmap != OCI_IDMAP_NONE &&
-	     idmap(op->fd, p, op->mount, err) < 0) ||
+	if ((m->idmap != OCI_IDMAP_NONE && idmap(op->fd, p, m, userns, err) < 0) ||
 	    apply_attrs(op->fd, &op->attrs, err) < 0)
 		return err_wrap(err, "bind mount %s at %s", op->source, op->path);
 	return 0;
@@ -116,13 +156,12 @@ static int open_root(struct oci_op *op, const struct oci_start *how, int bundle,
 	return 0;
 }
 
-int oci_prepare(struct oci_plan *p, const struct oci_start *how, struct arena *a,
+int oci_prepare(struct oci_plan *p, const struct oci_start *how, int userns,
 		struct err *err)
 {
 	FD_AUTO bundle = file_open(AT_FDCWD, how->bundle ? how->bundle : ".",
 				   O_PATH | O_DIRECTORY, 0, err);
 
-	(void)a;
 	if (bundle < 0)
 		return -1;
 	for (size_t i = 0; i < p->n; i++) {
@@ -137,7 +176,7 @@ int oci_prepare(struct oci_plan *p, const struct oci_start *how, struct arena *a
 			if (op->fd < 0 || apply_attrs(op->fd, &op->attrs, err) < 0)
 				return err_wrap(err, "mount at %s", op->path);
 		} else if (op->kind == OCI_OP_BIND &&
-			   clone_source(p, op, bundle, err) < 0) {
+			   clone_source(p, op, bundle, userns, err) < 0) {
 			return -1;
 		}
 	}
@@ -146,8 +185,10 @@ int oci_prepare(struct oci_plan *p, const struct oci_start *how, struct arena *a
 
 void oci_unprepare(struct oci_plan *p)
 {
-	for (size_t i = 0; i < p->n; i++)
+	for (size_t i = 0; i < p->n; i++) {
 		fd_close(&p->ops[i].fd);
+		free(p->ops[i].copied_link);
+	}
 }
 
 /* --- lookups in the container ------------------------------------------------------- */
@@ -249,15 +290,85 @@ int oci_make(struct oci_root *r, const char *path, bool dir, mode_t mode, struct
 
 /* --- in the child ------------------------------------------------------------------- */
 
+/* Who else looks at the root's path before it is "/": hooks, and who shares the mounts. */
+static bool seen_by_path(const struct oci_root *r)
+{
+	const struct oci_spec *s = r->plan->spec;
+
+	return r->how->rootfs_fd < 0 && (r->foreign || s->hooks[OCI_HOOK_PRESTART].n ||
+					 s->hooks[OCI_HOOK_CREATE_RUNTIME].n ||
+					 s->hooks[OCI_HOOK_CREATE_CONTAINER].n);
+}
+
+/* The directory that the root was cloned from, in our mount namespace. */
+static int open_root_here(const struct oci_root *r, const struct oci_op *op,
+			  struct err *err)
+{
+	FD_AUTO bundle = file_open(AT_FDCWD, r->how->bundle ? r->how->bundle : ".",
+				   O_PATH | O_DIRECTORY, 0, err);
+	FD_AUTO dir = -1;
+	struct stat a, b;
+
+	if (bundle < 0)
+		return -1;
+	dir = file_open(bundle, op->source, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, err);
+	if (dir < 0)
+		return -1;
+	if (fstat(dir, &a) < 0 || fstat(op->fd, &b) < 0 || a.st_dev != b.st_dev ||
+	    a.st_ino != b.st_ino)
+		return err_set(err, ERR_STATE, "%s: another directory is there",
+			       op->source);
+	return fd_take(&dir);
+}
+
 /* The new root covers the old one: our own lookups still begin below it. */
 static int op_root(struct oci_root *r, const struct oci_op *op, struct err *err)
 {
-	FD_AUTO slash = file_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0, err);
+	FD_AUTO at = seen_by_path(r)
+			     ? open_root_here(r, op, err)
+			     : file_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0, err);
 
-	if (slash < 0 || mount_attach(op->fd, slash, err) < 0)
+	if (at < 0 || mount_attach(op->fd, at, err) < 0)
 		return err_wrap(err, "root");
 	r->fd = op->fd;
 	return 0;
+}
+
+/* A symlink as the source is, unless it is there already. */
+static int copy_symlink(struct oci_root *r, const struct oci_op *op, struct err *err)
+{
+	const char *name;
+	FD_AUTO dir = oci_open_parent(r, op->path, &name, err);
+	char have[4096];
+	ssize_t n;
+
+	if (dir < 0)
+		return -1;
+	if (symlinkat(op->copied_link, dir, name) == 0)
+		return 0;
+	n = errno == EEXIST ? readlinkat(dir, name, have, sizeof(have) - 1) : -1;
+	if (n >= 0) {
+		have[n] = 0;
+		if (str_eq(have, op->copied_link))
+			return 0;
+		errno = EEXIST;
+	}
+	return err_sys(err, errno, "make the link %s", op->path);
+}
+
+/* Where a mount goes whose destination may be a symlink, which is then covered itself. */
+static int open_nofollow(struct oci_root *r, const char *path, bool dir, struct err *err)
+{
+	const char *name;
+	FD_AUTO parent = oci_open_parent(r, path, &name, err);
+	int fd;
+
+	if (parent < 0)
+		return -1;
+	fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return oci_make(r, path, dir, 0755, err);
+	return fd < 0 ? err_sys(err, errno, "open %s", path) : fd;
 }
 
 static int op_bind(struct oci_root *r, const struct oci_op *op, struct err *err)
@@ -265,9 +376,14 @@ static int op_bind(struct oci_root *r, const struct oci_op *op, struct err *err)
 	FD_AUTO target = -1;
 	struct stat st;
 
+	if (op->copied_link)
+		return copy_symlink(r, op, err) < 0 ? err_wrap(err, "bind mount") : 0;
 	if (fstatat(op->fd, "", &st, AT_EMPTY_PATH) < 0)
 		return err_sys(err, errno, "bind mount %s", op->path);
-	target = oci_make(r, op->path, S_ISDIR(st.st_mode), 0755, err);
+	if (op->mount && op->mount->dest_nofollow)
+		target = open_nofollow(r, op->path, S_ISDIR(st.st_mode), err);
+	else
+		target = oci_make(r, op->path, S_ISDIR(st.st_mode), 0755, err);
 	if (target < 0 || mount_attach(op->fd, target, err) < 0)
 		return err_wrap(err, "bind mount %s at %s", str_or_empty(op->source),
 				op->path);
@@ -443,6 +559,28 @@ static int op_root_attrs(struct oci_root *r, const struct oci_op *op, struct err
 	return 0;
 }
 
+/* Those of the runtime's namespaces are run by the starter, while we wait. */
+static int op_hooks(struct oci_root *r, const struct oci_op *op, struct err *err)
+{
+	struct oci_hook_state st = {.id = r->how->id,
+				    .bundle = str_or_empty(r->how->bundle),
+				    .pid = getpid(),
+				    .dir = r->fd};
+	struct oci_msg m = {.type = OCI_MSG_HOOKS, .n = (int)op->hooks};
+	mode_t old;
+	int rc;
+
+	if (op->hooks != OCI_HOOK_CREATE_CONTAINER) {
+		if (send(r->sock, &m, sizeof(m), MSG_NOSIGNAL) != (ssize_t)sizeof(m))
+			return err_sys(err, errno, "the starting process is gone");
+		return oci_wait_go(r->sock, err);
+	}
+	old = umask(022);
+	rc = oci_hooks_run(r->plan->spec, op->hooks, &st, NULL, err);
+	umask(old);
+	return rc;
+}
+
 /* Into the new root, and the old one, with all that hangs on it, away (R7). */
 static int op_pivot(struct oci_root *r, const struct oci_op *op, struct err *err)
 {
@@ -451,6 +589,11 @@ static int op_pivot(struct oci_root *r, const struct oci_op *op, struct err *err
 	(void)op;
 	if (old < 0 || fchdir(r->fd) < 0)
 		return err_sys(err, errno, "enter the root");
+	if (r->foreign || r->how->no_pivot) {
+		if (chroot(".") < 0)
+			return err_sys(err, errno, "chroot");
+		return chdir("/") < 0 ? err_sys(err, errno, "chdir /") : 0;
+	}
 	if (syscall(SYS_pivot_root, ".", ".") < 0) {
 		/* the initial ramfs has no parent to put it under: it stays, covered */
 		if (errno != EINVAL || chroot(".") < 0)
@@ -478,6 +621,7 @@ static op_fn *const ops[OCI_OP_COUNT] = {
 	[OCI_OP_SYSCTL] = oci_op_sysctl,
 	[OCI_OP_HOSTNAME] = op_hostname,
 	[OCI_OP_DOMAINNAME] = op_domainname,
+	[OCI_OP_HOOKS] = op_hooks,
 	[OCI_OP_READONLY] = oci_op_readonly,
 	[OCI_OP_MASK] = oci_op_mask,
 	[OCI_OP_ROOT_ATTRS] = op_root_attrs,
@@ -489,7 +633,8 @@ int oci_setup(struct oci_root *r, struct err *err)
 	FD_AUTO slash = file_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0, err);
 
 	/* nothing of what follows goes back to the host */
-	if (slash < 0 || mount_set(slash, true, 0, 0, MS_PRIVATE, err) < 0)
+	if (slash < 0 ||
+	    (!r->foreign && mount_set(slash, true, 0, 0, MS_PRIVATE, err) < 0))
 		return err_wrap(err, "make mounts private");
 	for (size_t i = 0; i < r->plan->n; i++)
 		if (ops[r->plan->ops[i].kind](r, &r->plan->ops[i], err) < 0)

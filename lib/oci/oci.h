@@ -1,5 +1,5 @@
 /*
- * oci: containers as the OCI runtime-spec (1.2) describes them: spec -> plan -> execute.
+ * oci: containers as the OCI runtime-spec (1.3) describes them: spec -> plan -> execute.
  *
  *	oci_spec_parse()	config.json to a struct oci_spec; errors name the field
  *	oci_plan_new()		the list of operations as data; oci_plan_print() shows it
@@ -27,7 +27,7 @@
 #include "os/caps.h"
 #include "os/cgroup.h"
 
-#define OCI_VERSION "1.2.0" /* of the specification */
+#define OCI_VERSION "1.3.0" /* of the specification */
 
 /* --- spec --------------------------------------------------------------------------- */
 
@@ -52,6 +52,7 @@ enum oci_ns {
 	OCI_NS_NET,
 	OCI_NS_PID,
 	OCI_NS_MNT,
+	OCI_NS_TIME,
 	OCI_NS_COUNT
 };
 
@@ -79,8 +80,21 @@ struct oci_process {
 	bool no_new_privs;
 	bool has_oom;
 	int oom_score_adj;
-	const char *apparmor; /* profile name; NULL: none */
-	const char *selinux;  /* process label; NULL: none */
+	const char *apparmor;		       /* profile name; NULL: none */
+	const char *selinux;		       /* process label; NULL: none */
+	const struct oci_scheduler *scheduler; /* NULL: the caller's */
+	bool has_io_priority;
+	int io_priority; /* as ioprio_set(2) has it */
+	/* CPUs of an exec before and after it joins the cgroup ("0-3,7"); NULL, "": all */
+	const char *cpus_initial, *cpus_final;
+};
+
+/* sched_setattr(2). */
+struct oci_scheduler {
+	uint64_t policy, flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period; /* ns */
 };
 
 struct oci_rlimit {
@@ -122,6 +136,10 @@ int oci_spec_add_host_devices(struct oci_spec *s, struct arena *a, struct err *e
 /* True if the container has a namespace of this type that is not the caller's. */
 bool oci_spec_has_ns(const struct oci_spec *s, enum oci_ns ns);
 
+/* linux.intelRdt, for cgroup/rdt.h; NULL: none. */
+struct rdt;
+const struct rdt *oci_spec_rdt(const struct oci_spec *s);
+
 /* Members that the command line shows. Never NULL but where said. */
 const char *oci_spec_version(const struct oci_spec *s);
 const char *oci_spec_root(const struct oci_spec *s);	     /* as written */
@@ -155,6 +173,40 @@ struct oci_plan *oci_plan_new(const struct oci_spec *s, const struct oci_plan_ho
 
 /* One line per operation, in order; the same on every architecture. */
 void oci_plan_print(const struct oci_plan *p, struct buf *out);
+
+/* --- hooks -------------------------------------------------------------------------- */
+
+enum oci_hook_kind {
+	OCI_HOOK_PRESTART,
+	OCI_HOOK_CREATE_RUNTIME,
+	OCI_HOOK_CREATE_CONTAINER,
+	OCI_HOOK_START_CONTAINER,
+	OCI_HOOK_POSTSTART,
+	OCI_HOOK_POSTSTOP,
+	OCI_HOOK_COUNT
+};
+
+/* The names in config.json. */
+extern const char *const oci_hook_names[OCI_HOOK_COUNT];
+
+/* What a hook is told of the container. */
+struct oci_hook_state {
+	const char *id, *bundle;
+	pid_t pid;		/* 0: stopped */
+	int dir;		/* where hooks run; -1: where we are */
+	const char *const *env; /* of hooks that list none; NULL: ours */
+};
+
+/*
+ * Runs the hooks of one kind, in order; none is success. oci_start runs those of creation
+ * (prestart, createRuntime, createContainer) and startContainer, and poststart unless it has
+ * a start_fd: then that is for the one who starts the container, and its failure means that
+ * the container must be stopped. poststop is for the one who deletes it; a hook of that kind
+ * that fails is a line in warnings, and the next one runs. 0 or -1, naming the hook and what
+ * it wrote.
+ */
+int oci_hooks_run(const struct oci_spec *s, enum oci_hook_kind kind,
+		  const struct oci_hook_state *st, struct buf *warnings, struct err *err);
 
 /* --- start -------------------------------------------------------------------------- */
 
@@ -196,6 +248,7 @@ struct oci_start {
 	const char *cgroup;
 	int preserve_fds;	   /* fds 3 .. 3 + n - 1 stay open in the program */
 	bool no_new_keyring;	   /* keep the caller's session keyring */
+	bool no_pivot;		   /* chroot: the old root cannot be unmounted (ramfs) */
 	const char *seccomp_cache; /* directory of compiled filters; NULL: none */
 	/*
 	 * The new process becomes a child of the caller's parent (CLONE_PARENT). The
@@ -210,6 +263,12 @@ struct oci_start {
 	 * from this fd, and the process ends if its end comes first.
 	 */
 	int start_fd;
+	/*
+	 * Told the pid as soon as there is one, before anything of the container runs, so
+	 * that it can be written down; -1 ends it all. NULL: not wanted.
+	 */
+	int (*on_pid)(void *arg, pid_t pid, struct err *err);
+	void *on_pid_arg;
 };
 
 /* {.x = -1} for all fds. */
@@ -223,6 +282,7 @@ struct oci_started {
 	 * the caller, who may close it early. Otherwise -1.
 	 */
 	int errfd;
+	bool rdt_made; /* its resctrl group was made: for rdt_remove in the end */
 };
 
 /*
@@ -242,6 +302,7 @@ int oci_started(int errfd, struct err *err);
 /* --- exec --------------------------------------------------------------------------- */
 
 struct oci_exec {
+	const char *id, *bundle;     /* for those who hear of its system calls */
 	int pidfd;		     /* of a process in the container: its init */
 	pid_t pid;		     /* the same */
 	const struct oci_spec *spec; /* of the container: seccomp, namespaces, devices */

@@ -5,6 +5,7 @@
 
 #include "base/num.h"
 #include "base/str.h"
+#include "cgroup/rdt.h"
 #include "oci/oci-int.h"
 
 const char *const oci_op_names[OCI_OP_COUNT] = {
@@ -20,6 +21,7 @@ const char *const oci_op_names[OCI_OP_COUNT] = {
 	[OCI_OP_SYSCTL] = "sysctl",
 	[OCI_OP_HOSTNAME] = "hostname",
 	[OCI_OP_DOMAINNAME] = "domainname",
+	[OCI_OP_HOOKS] = "hooks",
 	[OCI_OP_READONLY] = "read-only",
 	[OCI_OP_MASK] = "mask",
 	[OCI_OP_ROOT_ATTRS] = "root-attributes",
@@ -130,6 +132,17 @@ static void add_devices(struct oci_plan *p, struct arena *a)
 			default_links[i].target;
 }
 
+/* Where the new root is in place with all its mounts, and still can be written to. */
+static void add_hooks(struct oci_plan *p, struct arena *a)
+{
+	static const enum oci_hook_kind kinds[] = {
+		OCI_HOOK_PRESTART, OCI_HOOK_CREATE_RUNTIME, OCI_HOOK_CREATE_CONTAINER};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (p->spec->hooks[kinds[i]].n)
+			add(p, a, OCI_OP_HOOKS, NULL)->hooks = kinds[i];
+}
+
 static void add_restrictions(struct oci_plan *p, struct arena *a)
 {
 	const struct oci_spec *s = p->spec;
@@ -169,6 +182,7 @@ struct oci_plan *oci_plan_new(const struct oci_spec *s, const struct oci_plan_ho
 		add_devices(p, a);
 	if (how->console)
 		add(p, a, OCI_OP_CONSOLE, "/dev/console");
+	add_hooks(p, a);
 	add_restrictions(p, a);
 	add(p, a, OCI_OP_PIVOT, NULL);
 	return p;
@@ -245,8 +259,48 @@ static void print_word(struct buf *out, const char *s)
 	buf_add_char(out, '"');
 }
 
-static void print_op(struct buf *out, const struct oci_op *op)
+static void print_mount(struct buf *out, const struct oci_mount *m)
 {
+	if (m->idmap != OCI_IDMAP_NONE)
+		buf_add_str(out, m->idmap == OCI_IDMAP_TREE ? " idmap-tree" : " idmap");
+	for (size_t i = 0; i < m->nuids; i++)
+		buf_add_fmt(out, " uid:%u:%u:%u", m->uids[i].inside, m->uids[i].outside,
+			    m->uids[i].count);
+	for (size_t i = 0; i < m->ngids; i++)
+		buf_add_fmt(out, " gid:%u:%u:%u", m->gids[i].inside, m->gids[i].outside,
+			    m->gids[i].count);
+	if (m->copy_symlink)
+		buf_add_str(out, " copy-symlink");
+	if (m->source_nofollow)
+		buf_add_str(out, " src-nofollow");
+	if (m->dest_nofollow)
+		buf_add_str(out, " dest-nofollow");
+}
+
+static void print_hooks(struct buf *out, const struct oci_spec *s,
+			enum oci_hook_kind kind)
+{
+	for (size_t i = 0; i < s->hooks[kind].n; i++) {
+		const struct oci_hook *h = &s->hooks[kind].list[i];
+
+		buf_add_fmt(out, "hook %s ", oci_hook_names[kind]);
+		print_word(out, h->path);
+		for (size_t j = 0; h->args && h->args[j]; j++) {
+			buf_add_char(out, ' ');
+			print_word(out, h->args[j]);
+		}
+		if (h->timeout)
+			buf_add_fmt(out, " timeout=%d", (int)h->timeout);
+		buf_add_char(out, '\n');
+	}
+}
+
+static void print_op(struct buf *out, const struct oci_spec *s, const struct oci_op *op)
+{
+	if (op->kind == OCI_OP_HOOKS) {
+		print_hooks(out, s, op->hooks);
+		return;
+	}
 	buf_add_str(out, oci_op_names[op->kind]);
 	if (op->path) {
 		buf_add_char(out, ' ');
@@ -274,9 +328,8 @@ static void print_op(struct buf *out, const struct oci_op *op)
 		buf_add_str(out, " recursive");
 	if (op->copy_up)
 		buf_add_str(out, " copy-up");
-	if (op->mount && op->mount->idmap != OCI_IDMAP_NONE)
-		buf_add_str(out, op->mount->idmap == OCI_IDMAP_TREE ? " idmap-tree"
-								    : " idmap");
+	if (op->mount)
+		print_mount(out, op->mount);
 	print_attrs(out, &op->attrs);
 	buf_add_char(out, '\n');
 }
@@ -287,6 +340,14 @@ static void print_maps(struct buf *out, const char *what, const struct ns_map *m
 	for (size_t i = 0; i < n; i++)
 		buf_add_fmt(out, "%s %u %u %u\n", what, maps[i].inside, maps[i].outside,
 			    maps[i].count);
+}
+
+static void print_offset(struct buf *out, const char *clock,
+			 const struct oci_time_offset *o)
+{
+	if (o->given)
+		buf_add_fmt(out, "time-offset %s %lld.%09u\n", clock, (long long)o->secs,
+			    o->nanosecs);
 }
 
 static void print_namespaces(struct buf *out, const struct oci_plan *p)
@@ -306,6 +367,13 @@ static void print_namespaces(struct buf *out, const struct oci_plan *p)
 	}
 	print_maps(out, "uid-map", s->uids, s->nuids);
 	print_maps(out, "gid-map", s->gids, s->ngids);
+	print_offset(out, "monotonic", &s->monotonic);
+	print_offset(out, "boottime", &s->boottime);
+	for (size_t i = 0; i < s->nnetdevs; i++)
+		buf_add_fmt(out, "net-device %s -> %s\n", s->netdevs[i].host,
+			    s->netdevs[i].name);
+	if (s->rdt)
+		rdt_print(s->rdt, out);
 }
 
 static void print_caps(struct buf *out, const char *name, uint64_t set)
@@ -352,23 +420,30 @@ static void print_process(struct buf *out, const struct oci_process *p)
 	print_caps(out, "ambient", p->caps.ambient);
 }
 
-static void print_end(struct buf *out, const struct oci_spec *s)
+static void print_exec(struct buf *out, const struct oci_process *p)
 {
-	if (s->seccomp)
-		seccomp_profile_print(s->seccomp, out);
-	if (!s->process)
-		return;
-	for (char *const *e = s->process->env; *e; e++) {
+	for (char *const *e = p->env; *e; e++) {
 		buf_add_str(out, "env ");
 		print_word(out, *e);
 		buf_add_char(out, '\n');
 	}
 	buf_add_str(out, "exec");
-	for (char *const *e = s->process->args; *e; e++) {
+	for (char *const *e = p->args; *e; e++) {
 		buf_add_char(out, ' ');
 		print_word(out, *e);
 	}
 	buf_add_char(out, '\n');
+}
+
+static void print_end(struct buf *out, const struct oci_spec *s)
+{
+	if (s->seccomp)
+		seccomp_profile_print(s->seccomp, out);
+	print_hooks(out, s, OCI_HOOK_START_CONTAINER);
+	if (s->process)
+		print_exec(out, s->process);
+	print_hooks(out, s, OCI_HOOK_POSTSTART);
+	print_hooks(out, s, OCI_HOOK_POSTSTOP);
 }
 
 void oci_plan_print(const struct oci_plan *p, struct buf *out)
@@ -376,8 +451,10 @@ void oci_plan_print(const struct oci_plan *p, struct buf *out)
 	resources_print(&p->spec->res, p->how.cgroup_v1, out);
 	print_namespaces(out, p);
 	for (size_t i = 0; i < p->n; i++)
-		print_op(out, &p->ops[i]);
-	if (p->spec->process)
+		print_op(out, p->spec, &p->ops[i]);
+	if (p->spec->process) {
 		print_process(out, p->spec->process);
+		oci_print_tuning(p->spec, p->spec->process, out);
+	}
 	print_end(out, p->spec);
 }

@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -397,9 +399,59 @@ static int close_rest(int *sock, int *start_fd, int preserve)
 	return *sock;
 }
 
+/*
+ * Loads the filter. A listener is taken over by the starter, who is told beforehand which fd
+ * it will be: the lowest free one.
+ */
+static int load_filter(const struct oci_enter *e, int sock, struct err *err)
+{
+	unsigned flags = e->spec ? seccomp_profile_flags(e->spec->seccomp) : 0;
+	struct oci_msg m = {.type = OCI_MSG_NOTIFY};
+
+	if (!(flags & SECCOMP_FILTER_FLAG_NEW_LISTENER))
+		return seccomp_filter_load(e->seccomp, flags, err) < 0 ? -1 : 0;
+	m.n = fcntl(sock, F_DUPFD_CLOEXEC, 0);
+	if (m.n < 0)
+		return err_sys(err, errno, "seccomp listener");
+	close(m.n);
+	if (e->seen_by_starter)
+		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	if (send(sock, &m, sizeof(m), MSG_NOSIGNAL) != (ssize_t)sizeof(m))
+		return err_sys(err, errno, "the starting process is gone");
+	if (seccomp_filter_load(e->seccomp, flags, err) < 0)
+		return -1;
+	oci_notify_wait(e->taken);
+	if (e->seen_by_starter)
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return 0;
+}
+
+static int run_start_hooks(const struct oci_enter *e, struct err *err)
+{
+	mode_t old = umask(022);
+	int r = oci_hooks_run(e->spec, OCI_HOOK_START_CONTAINER, e->start_hooks, NULL,
+			      err);
+
+	umask(old);
+	return r;
+}
+
+static int last_steps(const struct oci_enter *e, bool filter, int sock, struct err *err)
+{
+	if (e->start_hooks) {
+		/* what they run is confined as the program is */
+		if (filter && load_filter(e, sock, err) < 0)
+			return -1;
+		return run_start_hooks(e, err);
+	}
+	/* last: a profile need not allow what we did so far */
+	return filter ? load_filter(e, sock, err) : 0;
+}
+
 static int finish(const struct oci_enter *e, const struct oci_process *p, struct arena *a,
 		  struct err *err)
 {
+	bool filter = p->no_new_privs && e->seccomp->len, early;
 	const char *path = NULL;
 	int sock = e->sock, start_fd = e->start_fd;
 
@@ -411,15 +463,19 @@ static int finish(const struct oci_enter *e, const struct oci_process *p, struct
 		return err_sys(err, errno, "close files");
 	if (e->pdeathsig && prctl(PR_SET_PDEATHSIG, e->pdeathsig, 0, 0, 0) < 0)
 		return err_sys(err, errno, "set the parent-death signal");
+	/* a listener is taken by the starter, who is gone once we are ready */
+	early = filter && e->taken;
+	if (early && load_filter(e, sock, err) < 0) {
+		oci_send(sock, OCI_MSG_ERROR, 0, err);
+		_exit(1);
+	}
 	if (start_fd >= 0) {
 		oci_send(sock, OCI_MSG_READY, 0, NULL);
 		if (wait_start(start_fd, err) < 0)
 			_exit(0);
 		close(start_fd);
 	}
-	/* last: a profile need not allow what we did so far */
-	if (!p->no_new_privs || !e->seccomp->len ||
-	    seccomp_filter_load(e->seccomp, 0, err) >= 0)
+	if (last_steps(e, filter && !early, sock, err) == 0)
 		execve(path, p->args, p->env);
 	else
 		errno = 0;
@@ -448,12 +504,12 @@ int oci_enter(const struct oci_enter *e, struct err *err)
 	umask(p.has_umask ? p.umask : 022);
 	if (p.no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(err, errno, "set no_new_privs");
-	if (apply_labels(&p, err) < 0)
+	if (apply_labels(&p, err) < 0 || oci_tune(&p, 0, err) < 0 ||
+	    (e->spec && oci_apply_memory(e->spec, err) < 0))
 		return -1;
 	set_home(&p, &a);
 	/* without no_new_privs, loading takes CAP_SYS_ADMIN, which goes next */
-	if (!p.no_new_privs && e->seccomp->len &&
-	    seccomp_filter_load(e->seccomp, 0, err) < 0)
+	if (!p.no_new_privs && e->seccomp->len && load_filter(e, e->sock, err) < 0)
 		return -1;
 	if (drop_rights(e, err) < 0)
 		return -1;

@@ -6,10 +6,14 @@
 
 #include "base/num.h"
 #include "base/str.h"
+#include "cgroup/rdt.h"
 #include "oci/oci-int.h"
 
 #ifndef CLONE_NEWCGROUP
 #define CLONE_NEWCGROUP 0x02000000
+#endif
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
 #endif
 
 const struct oci_ns_type oci_ns_types[OCI_NS_COUNT] = {
@@ -20,6 +24,7 @@ const struct oci_ns_type oci_ns_types[OCI_NS_COUNT] = {
 	[OCI_NS_NET] = {CLONE_NEWNET, "network", "net"},
 	[OCI_NS_PID] = {CLONE_NEWPID, "pid", "pid"},
 	[OCI_NS_MNT] = {CLONE_NEWNS, "mount", "mnt"},
+	[OCI_NS_TIME] = {CLONE_NEWTIME, "time", "time"},
 };
 
 static int parse_namespaces(yyjson_val *lin, struct arena *a, struct oci_spec *s,
@@ -38,9 +43,6 @@ static int parse_namespaces(yyjson_val *lin, struct arena *a, struct oci_spec *s
 		if (json_want_str(v, at, "type", &type, err) < 0 ||
 		    json_opt_str(v, at, "path", a, &path, err) < 0)
 			return -1;
-		if (str_eq(type, "time"))
-			return err_set(err, ERR_UNIMPLEMENTED,
-				       "%s: time namespaces are not supported yet", at);
 		for (t = 0; t < OCI_NS_COUNT; t++)
 			if (str_eq(oci_ns_types[t].name, type))
 				break;
@@ -166,21 +168,6 @@ static int parse_sysctls(yyjson_val *lin, struct arena *a, struct oci_spec *s,
 	return 0;
 }
 
-static int refuse(yyjson_val *lin, struct err *err)
-{
-	static const char *const members[] = {"intelRdt", "memoryPolicy", "netDevices",
-					      "personality", "timeOffsets"};
-
-	for (size_t i = 0; i < ARRAY_LEN(members); i++) {
-		yyjson_val *v = json_get(lin, members[i]);
-
-		if (v && yyjson_get_len(v) > 0)
-			return err_set(err, ERR_UNIMPLEMENTED,
-				       "linux.%s: not supported yet", members[i]);
-	}
-	return 0;
-}
-
 static int check_paths(const char *field, const char *const *paths, size_t n,
 		       struct err *err)
 {
@@ -209,11 +196,25 @@ static int parse_propagation(yyjson_val *lin, struct arena *a, struct oci_spec *
 	return 0;
 }
 
+static int parse_rdt(yyjson_val *lin, struct arena *a, struct oci_spec *s,
+		     struct err *err)
+{
+	yyjson_val *v;
+
+	if (json_opt_obj(lin, "linux", "intelRdt", &v, err) < 0)
+		return -1;
+	return v ? rdt_parse(v, "linux.intelRdt", a, &s->rdt, err) : 0;
+}
+
 int oci_parse_linux(yyjson_val *lin, struct arena *a, struct oci_spec *s, struct err *err)
 {
 	yyjson_val *v;
 
-	if (refuse(lin, err) < 0 || parse_namespaces(lin, a, s, err) < 0 ||
+	if (parse_namespaces(lin, a, s, err) < 0 ||
+	    oci_parse_time_offsets(lin, a, s, err) < 0 ||
+	    oci_parse_personality(lin, a, s, err) < 0 ||
+	    oci_parse_mempolicy(lin, a, s, err) < 0 ||
+	    oci_parse_netdevs(lin, a, s, err) < 0 || parse_rdt(lin, a, s, err) < 0 ||
 	    oci_parse_maps(lin, "linux", "uidMappings", a, &s->uids, &s->nuids, err) <
 		    0 ||
 	    oci_parse_maps(lin, "linux", "gidMappings", a, &s->gids, &s->ngids, err) <

@@ -3,6 +3,7 @@
 #include <linux/mount.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "base/str.h"
 #include "oci/oci-int.h"
 
@@ -34,13 +35,16 @@ static const struct {
 
 /* Of the file system, not of the mount: fsconfig knows most of them as flags. */
 static const char *const super_flags[] = {
-	"sync", "dirsync", "lazytime", "mand", "silent",
+	"sync",
+	"dirsync",
+	"lazytime",
+	"mand",
 };
 
 /* Defaults, or what the kernel no longer has. */
 static const char *const ignored[] = {
-	"defaults", "async",	"nolazytime", "nomand",
-	"loud",	    "iversion", "noiversion", "remount",
+	"defaults",   "async",	 "nolazytime", "nomand", "loud",   "iversion",
+	"noiversion", "remount", "acl",	       "noacl",	 "silent",
 };
 
 static bool among(const char *const *list, size_t n, const char *word)
@@ -94,12 +98,61 @@ static bool flag_option(struct oci_attrs *at, const char *o)
 	return false;
 }
 
-static void option(struct oci_mount *m, const char *o, struct arena *a, struct buf *data)
+/* "0-1000-1#1-2000-10": first id inside, first outside, count. */
+static int inline_map(const char *text, const char *end, struct arena *a,
+		      struct ns_map **ret, size_t *ret_n)
+{
+	STR_AUTO copy = xstrndup(text, (size_t)(end - text));
+	char *at = copy, *one;
+	size_t n = 0;
+
+	*ret = arena_array(a, (size_t)(end - text) / 2 + 1, sizeof(**ret));
+	while ((one = strsep(&at, "#"))) {
+		uint64_t v[3];
+
+		for (size_t i = 0; i < 3; i++) {
+			char *word = strsep(&one, "-");
+
+			if (!word || num_u64(word, i == 2, UINT32_MAX, &v[i]) < 0)
+				return -1;
+		}
+		if (one || v[0] + v[2] > UINT32_MAX || v[1] + v[2] > UINT32_MAX)
+			return -1;
+		(*ret)[n++] =
+			(struct ns_map){(uint32_t)v[0], (uint32_t)v[1], (uint32_t)v[2]};
+	}
+	*ret_n = n;
+	return 0;
+}
+
+/* crun's form: "idmap=uids=0-1000-1;gids=0-1000-1". */
+static int inline_maps(struct oci_mount *m, const char *text, const char *where,
+		       struct arena *a, struct err *err)
+{
+	for (const char *p = text; *p;) {
+		const char *end = p + strcspn(p, ";");
+		int r = -1;
+
+		if (str_starts(p, "uids="))
+			r = inline_map(p + 5, end, a, &m->uids, &m->nuids);
+		else if (str_starts(p, "gids="))
+			r = inline_map(p + 5, end, a, &m->gids, &m->ngids);
+		if (r < 0)
+			return err_set(err, ERR_INVALID,
+				       "%s.options: idmap \"%.80s\" is not like "
+				       "uids=0-1000-1;gids=0-1000-1",
+				       where, text);
+		p = end + (*end == ';');
+	}
+	return 0;
+}
+
+static int option(struct oci_mount *m, const char *o, const char *where, struct arena *a,
+		  struct buf *data, struct err *err)
 {
 	uint64_t p;
 	bool rec;
 
-	(void)a;
 	if (str_eq(o, "bind") || str_eq(o, "rbind")) {
 		m->bind = true;
 		m->recursive = *o == 'r';
@@ -108,6 +161,15 @@ static void option(struct oci_mount *m, const char *o, struct arena *a, struct b
 		m->attrs.propagation_rec = rec;
 	} else if (str_eq(o, "tmpcopyup")) {
 		m->copy_up = true;
+	} else if (str_eq(o, "copy-symlink")) {
+		m->copy_symlink = true;
+	} else if (str_eq(o, "src-nofollow")) {
+		m->source_nofollow = true;
+	} else if (str_eq(o, "dest-nofollow")) {
+		m->dest_nofollow = true;
+	} else if (str_starts(o, "idmap=") || str_starts(o, "ridmap=")) {
+		m->idmap = *o == 'r' ? OCI_IDMAP_TREE : OCI_IDMAP_MOUNT;
+		return inline_maps(m, strchr(o, '=') + 1, where, a, err);
 	} else if (str_eq(o, "idmap")) {
 		m->idmap = OCI_IDMAP_MOUNT;
 	} else if (str_eq(o, "ridmap")) {
@@ -118,6 +180,7 @@ static void option(struct oci_mount *m, const char *o, struct arena *a, struct b
 			buf_add_char(data, ',');
 		buf_add_str(data, o);
 	}
+	return 0;
 }
 
 int oci_parse_maps(yyjson_val *obj, const char *where, const char *key, struct arena *a,
@@ -189,7 +252,8 @@ int oci_parse_mount(yyjson_val *obj, const char *where, struct arena *a,
 		if (str_eq(options[i], "bind") || str_eq(options[i], "rbind"))
 			m.bind = true; /* known before the others are read */
 	for (size_t i = 0; i < n; i++)
-		option(&m, options[i], a, &data);
+		if (option(&m, options[i], where, a, &data, err) < 0)
+			return -1;
 	m.data = arena_strdup(a, buf_str(&data));
 	if (m.nuids && m.idmap == OCI_IDMAP_NONE)
 		m.idmap = OCI_IDMAP_MOUNT;

@@ -206,6 +206,11 @@ int oci_parse_process(yyjson_val *obj, const char *where, const struct oci_proce
 		p->oom_score_adj = base->oom_score_adj;
 		p->has_umask = base->has_umask;
 		p->umask = base->umask;
+		p->scheduler = base->scheduler;
+		p->has_io_priority = base->has_io_priority;
+		p->io_priority = base->io_priority;
+		p->cpus_initial = base->cpus_initial;
+		p->cpus_final = base->cpus_final;
 	}
 	if (json_opt_strs(obj, where, "args", a, &args, &nargs, err) < 0 ||
 	    json_opt_strs(obj, where, "env", a, &env, &nenv, err) < 0 ||
@@ -223,10 +228,8 @@ int oci_parse_process(yyjson_val *obj, const char *where, const struct oci_proce
 		return -1;
 	if (json_get(obj, "oomScoreAdj"))
 		p->oom_score_adj = (int)oom;
-	if (json_get(obj, "scheduler") || json_get(obj, "ioPriority"))
-		return err_set(err, ERR_UNIMPLEMENTED,
-			       "%s: scheduler and ioPriority are not supported yet",
-			       where);
+	if (oci_parse_tuning(obj, where, a, p, err) < 0)
+		return -1;
 	p->args = (char *const *)(uintptr_t)args;
 	p->env = (char *const *)(uintptr_t)(env ? env : arena_alloc(a, sizeof(*env)));
 	if (check_process(p, where, nenv, err) < 0)
@@ -328,20 +331,6 @@ static int parse_annotations(yyjson_val *root, struct arena *a, struct oci_spec 
 	return 0;
 }
 
-static int refuse_hooks(yyjson_val *root, struct err *err)
-{
-	yyjson_val *hooks, *k, *v;
-
-	if (json_opt_obj(root, "", "hooks", &hooks, err) < 0)
-		return -1;
-	json_each_member (k, v, hooks)
-		if (yyjson_arr_size(v) > 0)
-			return err_set(err, ERR_UNIMPLEMENTED,
-				       "hooks.%s: hooks are not supported yet",
-				       yyjson_get_str(k));
-	return 0;
-}
-
 /* What must agree between parts (config.md, config-linux.md). */
 static int check(const struct oci_spec *s, struct err *err)
 {
@@ -356,14 +345,18 @@ static int check(const struct oci_spec *s, struct err *err)
 			       "domainname: unable to set domainname without a private "
 			       "UTS namespace");
 	if ((s->nmasked || s->nreadonly) && !s->ns[OCI_NS_MNT].present)
-		return err_set(
-			err, ERR_INVALID,
-			"linux.maskedPaths: unable to restrict sys entries without "
-			"a private MNT namespace");
-	if (!s->ns[OCI_NS_MNT].present)
-		return err_set(err, ERR_UNIMPLEMENTED,
-			       "linux.namespaces: without a mount namespace is not "
-			       "supported");
+		return err_set(err, ERR_INVALID,
+			       "linux.%s: unable to restrict sys entries without "
+			       "a private MNT namespace",
+			       s->nmasked ? "maskedPaths" : "readonlyPaths");
+	if ((s->monotonic.given || s->boottime.given) &&
+	    (!s->ns[OCI_NS_TIME].present || s->ns[OCI_NS_TIME].path))
+		return err_set(err, ERR_INVALID,
+			       "linux.timeOffsets: without a new time namespace");
+	if (s->nnetdevs && !s->ns[OCI_NS_NET].present)
+		return err_set(err, ERR_INVALID,
+			       "linux.netDevices: unable to move network devices without "
+			       "a private NET namespace");
 	if (user && !s->ns[OCI_NS_USER].path && (!s->nuids || !s->ngids))
 		return err_set(err, ERR_INVALID,
 			       "linux.uidMappings: a user namespace needs uid and gid "
@@ -399,7 +392,8 @@ static int parse(yyjson_val *root, struct arena *a, struct oci_spec *s, struct e
 	if (v && oci_parse_process(v, "process", NULL, a, &s->process, err) < 0)
 		return -1;
 	if (parse_mounts(root, a, s, err) < 0 || parse_annotations(root, a, s, err) < 0 ||
-	    refuse_hooks(root, err) < 0 || json_opt_obj(root, "", "linux", &v, err) < 0)
+	    oci_parse_hooks(root, a, s, err) < 0 ||
+	    json_opt_obj(root, "", "linux", &v, err) < 0)
 		return -1;
 	if (!v)
 		return err_set(err, ERR_INVALID, "linux: missing");
@@ -482,4 +476,9 @@ int oci_seccomp_compile(const struct oci_spec *s, const char *cache, struct buf 
 			struct err *err)
 {
 	return s->seccomp ? seccomp_compile(s->seccomp, cache, ret, err) : 0;
+}
+
+const struct rdt *oci_spec_rdt(const struct oci_spec *s)
+{
+	return s->rdt;
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/keyctl.h>
+#include <linux/seccomp.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -26,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "cgroup/rdt.h"
 #include "oci/oci-int.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -70,27 +72,31 @@ static int receive(int sock, struct oci_msg *m)
 	return n == 0 || (n < 0 && errno == ECONNRESET) ? 0 : -1;
 }
 
-int oci_wait(int sock, bool stop_at_ready, struct buf *warnings, struct err *err)
+int oci_wait(const struct oci_watch *w, struct err *err)
 {
 	struct oci_msg m;
 	int r;
 
-	while ((r = receive(sock, &m)) > 0) {
-		if (m.type == OCI_MSG_WARN && warnings)
-			buf_add_fmt(warnings, "%s\n", m.err.msg);
-		if (m.type == OCI_MSG_ERROR) {
+	while ((r = receive(w->sock, &m)) > 0) {
+		if (m.type == OCI_MSG_WARN && w->warnings) {
+			buf_add_fmt(w->warnings, "%s\n", m.err.msg);
+		} else if (m.type == OCI_MSG_ERROR) {
 			*err = m.err;
 			return -1;
-		}
-		if (m.type == OCI_MSG_READY && stop_at_ready)
+		} else if (m.type == OCI_MSG_READY && w->stop_at_ready) {
 			return 1;
+		} else if (w->on && w->on(w->arg, &m, err) < 0) {
+			return -1;
+		}
 	}
 	return r < 0 ? err_sys(err, errno, "wait for the container") : 0;
 }
 
 int oci_started(int errfd, struct err *err)
 {
-	return oci_wait(errfd, false, NULL, err);
+	struct oci_watch w = {.sock = errfd};
+
+	return oci_wait(&w, err);
 }
 
 /* --- rights ------------------------------------------------------------------------- */
@@ -149,6 +155,9 @@ struct start {
 	int ns[OCI_NS_COUNT]; /* to join: opened, or the caller's; -1 */
 	bool own_ns[OCI_NS_COUNT];
 	int sock[2]; /* ours, the child's */
+	bool late;   /* without root's rights: mounts are opened by the child */
+	volatile int *taken;
+	bool rdt_made;
 	struct buf *warnings;
 };
 
@@ -157,8 +166,7 @@ static bool is_new(const struct start *s, enum oci_ns ns)
 	return s->plan->new_ns >> ns & 1;
 }
 
-/* Maps are written, the cgroup is joined: the parent says a byte. */
-static int wait_go(int sock, struct err *err)
+int oci_wait_go(int sock, struct err *err)
 {
 	char c;
 
@@ -170,7 +178,7 @@ static int wait_go(int sock, struct err *err)
 static int join(const struct start *s, struct err *err)
 {
 	static const enum oci_ns later[] = {OCI_NS_CGROUP, OCI_NS_IPC, OCI_NS_UTS,
-					    OCI_NS_NET};
+					    OCI_NS_NET,	   OCI_NS_MNT, OCI_NS_TIME};
 
 	for (size_t i = 0; i < ARRAY_LEN(later); i++)
 		if (s->ns[later[i]] >= 0 &&
@@ -209,21 +217,31 @@ static int new_keyring(const char *id, struct err *err)
 static int child_setup(struct start *s, struct oci_root *r, struct err *err)
 {
 	bool user = is_new(s, OCI_NS_USER) || s->ns[OCI_NS_USER] >= 0;
+	FD_AUTO offsets = -1;
 
-	if (wait_go(s->sock[1], err) < 0)
+	/* maps are written, the cgroup is joined */
+	if (oci_wait_go(s->sock[1], err) < 0)
 		return -1;
+	if (is_new(s, OCI_NS_TIME)) /* as long as it is ours */
+		offsets = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
 	if (user && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
 		return err_sys(err, errno, "become root of the user namespace");
 	/* becoming another user has reset it */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || join(s, err) < 0)
 		return err->code ? -1 : err_sys(err, errno, "dumpable");
+	if (is_new(s, OCI_NS_TIME) && oci_ns_new_time(s->how->spec, offsets, err) < 0)
+		return -1;
 	setsid();
+	if (oci_set_cpus(NULL, "", err) < 0)
+		return -1;
 	if (is_new(s, OCI_NS_NET))
 		loopback_up();
 	if ((!s->how->no_new_keyring && new_keyring(s->how->id, err) < 0) ||
 	    oci_set_rlimits(&s->process, s->sock[1], err) < 0)
 		return -1;
 	umask(0);
+	if (s->late && oci_prepare(s->plan, s->how, s->ns[OCI_NS_USER], err) < 0)
+		return -1;
 	return oci_setup(r, err);
 }
 
@@ -232,8 +250,14 @@ static void child(struct start *s)
 {
 	const struct oci_start *how = s->how;
 	struct err err = {.code = ERR_NONE};
+	struct oci_hook_state hooks = {.id = how->id,
+				       .bundle = str_or_empty(how->bundle),
+				       .pid = getpid(),
+				       .dir = -1,
+				       .env = (const char *const *)s->process.env};
 	struct oci_root root = {
 		.plan = s->plan,
+		.foreign = !is_new(s, OCI_NS_MNT),
 		.how = how,
 		.cgroups = how->cgroups ? how->cgroups : s->host,
 		.arena = &s->arena,
@@ -246,7 +270,12 @@ static void child(struct start *s)
 	};
 	struct oci_enter enter = {
 		.process = &s->process,
+		.spec = how->spec,
 		.seccomp = &s->seccomp,
+		.taken = s->taken,
+		.seen_by_starter = s->late,
+		.start_hooks =
+			how->spec->hooks[OCI_HOOK_START_CONTAINER].n ? &hooks : NULL,
 		.sock = s->sock[1],
 		.stdio = {how->stdio[0], how->stdio[1], how->stdio[2]},
 		.console = s->process.terminal ? how->console : -1,
@@ -256,7 +285,6 @@ static void child(struct start *s)
 		.preserve_fds = how->preserve_fds,
 	};
 
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	oci_reset_signals();
 	fd_close(&s->sock[0]);
 	if (child_setup(s, &root, &err) == 0) {
@@ -278,14 +306,11 @@ static int open_namespaces(struct start *s, struct err *err)
 		s->ns[i] = s->how->ns_fds[i];
 		if (s->ns[i] >= 0 || !n->present || !n->path)
 			continue;
-		s->ns[i] = file_open(AT_FDCWD, n->path, O_RDONLY, 0, err);
+		s->ns[i] = oci_ns_open(n->path, i, err);
 		if (s->ns[i] < 0)
-			return err_wrap(err, "%s namespace", oci_ns_types[i].name);
+			return -1;
 		s->own_ns[i] = true;
 	}
-	if (s->ns[OCI_NS_MNT] >= 0)
-		return err_set(err, ERR_UNIMPLEMENTED,
-			       "joining a mount namespace is not supported");
 	return 0;
 }
 
@@ -304,10 +329,15 @@ static pid_t clone_child(struct start *s, uint64_t flags, int *ret_pidfd, struct
 	pid_t pid;
 
 	for (unsigned i = 0; i < OCI_NS_COUNT; i++)
-		if (is_new(s, i) && i != OCI_NS_CGROUP)
+		if (is_new(s, i) && i != OCI_NS_CGROUP && i != OCI_NS_TIME)
 			flags |= (uint64_t)oci_ns_types[i].flag;
-	/* ours is not to be seen from within: /proc/PID/fd, /proc/PID/exe, ptrace */
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	/*
+	 * Ours is not to be seen from within: /proc/PID/fd, /proc/PID/exe, ptrace. Without
+	 * rights of root it has to be seen by us until its maps are written: nobody else is
+	 * in its user namespace before that.
+	 */
+	if (!s->late)
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	pid = ns_clone(flags, ret_pidfd, err);
 	if (pid == 0)
 		child(s);
@@ -361,34 +391,82 @@ static pid_t launch(struct start *s, int *ret_pidfd, struct err *err)
 	return pid;
 }
 
-static int write_maps(struct start *s, pid_t pid, struct err *err)
-{
-	const struct oci_spec *spec = s->how->spec;
+struct drive {
+	struct start *s;
+	pid_t pid;
+	int pidfd;
+};
 
-	if (!is_new(s, OCI_NS_USER))
+/* What the child cannot do itself, in the middle of its way. */
+static int on_message(void *arg, const struct oci_msg *m, struct err *err)
+{
+	struct drive *d = arg;
+	const struct oci_start *how = d->s->how;
+	struct oci_hook_state st = {.id = how->id,
+				    .bundle = str_or_empty(how->bundle),
+				    .pid = d->pid,
+				    .dir = -1};
+	FD_AUTO bundle = -1;
+
+	if (m->type == OCI_MSG_NOTIFY)
+		return oci_notify_forward(how->spec, &st, "creating", d->pidfd, m->n,
+					  d->s->taken, d->s->sock[0], err);
+	if (m->type != OCI_MSG_HOOKS || m->n < 0 || m->n >= OCI_HOOK_COUNT)
 		return 0;
-	if (ns_write_map(pid, "uid_map", spec->uids, spec->nuids, err) < 0)
-		return err_wrap(err, "linux.uidMappings");
-	if (ns_write_map(pid, "gid_map", spec->gids, spec->ngids, err) < 0)
-		return err_wrap(err, "linux.gidMappings");
+	bundle = open(*st.bundle ? st.bundle : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	st.dir = bundle;
+	if (oci_hooks_run(how->spec, (enum oci_hook_kind)m->n, &st, d->s->warnings, err) <
+	    0)
+		return -1;
+	if (send(d->s->sock[0], "", 1, MSG_NOSIGNAL) != 1)
+		return err_sys(err, errno, "the container's process died");
+	return 0;
+}
+
+/* With rights that the child has not, or will not have. */
+static int equip(struct start *s, pid_t pid, struct err *err)
+{
+	const struct oci_start *how = s->how;
+	struct err ignored;
+
+	if ((is_new(s, OCI_NS_USER) && oci_ns_write_maps(how->spec, pid, err) < 0) ||
+	    oci_apply_oom(pid, &s->process, s->warnings, err) < 0 ||
+	    (how->cgroup && cgroup_join(how->cgroups, how->cgroup, pid, err) < 0) ||
+	    oci_netdevs_move(how->spec, pid, err) < 0 ||
+	    (how->spec->rdt &&
+	     rdt_join(how->spec->rdt, how->id, pid, &s->rdt_made, err) < 0))
+		return -1;
+	oci_raise_rlimits(&s->process, pid);
+	if (how->spec->ns[OCI_NS_USER].present)
+		oci_tune(&s->process, pid, &ignored); /* tried again, and told, inside */
 	return 0;
 }
 
 /* From the clone to "ready" or to the program. */
-static int drive(struct start *s, pid_t pid, struct err *err)
+static int drive(struct start *s, pid_t pid, int pidfd, struct err *err)
 {
+	struct drive d = {.s = s, .pid = pid, .pidfd = pidfd};
 	const struct oci_start *how = s->how;
+	struct oci_watch w = {.sock = s->sock[0],
+			      .stop_at_ready = how->start_fd >= 0,
+			      .warnings = s->warnings,
+			      .on = on_message,
+			      .arg = &d};
+	struct oci_hook_state st = {.id = how->id,
+				    .bundle = str_or_empty(how->bundle),
+				    .pid = pid,
+				    .dir = -1};
 
-	if (write_maps(s, pid, err) < 0 ||
-	    oci_apply_oom(pid, &s->process, s->warnings, err) < 0 ||
-	    (how->cgroup && cgroup_join(how->cgroups, how->cgroup, pid, err) < 0))
+	if (equip(s, pid, err) < 0 ||
+	    (how->on_pid && how->on_pid(how->on_pid_arg, pid, err) < 0))
 		return -1;
-	oci_raise_rlimits(&s->process, pid);
 	if (send(s->sock[0], "", 1, MSG_NOSIGNAL) != 1)
 		return err_sys(err, errno, "the container's process died");
-	if (oci_wait(s->sock[0], how->start_fd >= 0, s->warnings, err) < 0)
+	if (oci_wait(&w, err) < 0)
 		return -1;
-	return 0;
+	return how->start_fd >= 0 ? 0
+				  : oci_hooks_run(how->spec, OCI_HOOK_POSTSTART, &st,
+						  s->warnings, err);
 }
 
 static int check(const struct oci_start *how, struct err *err)
@@ -397,6 +475,10 @@ static int check(const struct oci_start *how, struct err *err)
 
 	if (!p)
 		return err_set(err, ERR_INVALID, "process property must not be empty");
+	if (geteuid() != 0 && how->spec->nnetdevs)
+		return err_set(
+			err, ERR_DENIED,
+			"linux.netDevices: unable to move network devices as rootless");
 	if (p->terminal && how->console < 0 && how->console_socket < 0)
 		return err_set(err, ERR_INVALID,
 			       "process.terminal is set, but no console was given");
@@ -418,7 +500,15 @@ static int prepare(struct start *s, struct err *err)
 	if (!how->cgroups)
 		s->host = cgroups_open(&ignored);
 	if (oci_seccomp_compile(how->spec, how->seccomp_cache, &s->seccomp, err) < 0 ||
-	    open_namespaces(s, err) < 0 || oci_prepare(s->plan, how, &s->arena, err) < 0)
+	    open_namespaces(s, err) < 0)
+		return -1;
+	s->late = geteuid() != 0 && is_new(s, OCI_NS_USER);
+	if (!s->late && oci_prepare(s->plan, how, s->ns[OCI_NS_USER], err) < 0)
+		return -1;
+	if (s->seccomp.len &&
+	    (seccomp_profile_flags(how->spec->seccomp) &
+	     SECCOMP_FILTER_FLAG_NEW_LISTENER) &&
+	    !(s->taken = oci_notify_page(err)))
 		return -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->sock) < 0)
 		return err_sys(err, errno, "socket pair");
@@ -436,6 +526,7 @@ static void release(struct start *s)
 	fd_close(&s->sock[1]);
 	cgroups_free(s->host);
 	buf_done(&s->seccomp);
+	oci_notify_page_free(s->taken);
 	arena_done(&s->arena);
 }
 
@@ -457,6 +548,7 @@ int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *
 {
 	struct start s = {.how = how, .sock = {-1, -1}, .warnings = warnings};
 	int pidfd = -1, r = -1;
+	struct err ignored;
 	pid_t pid;
 
 	memset(s.ns, -1, sizeof(s.ns));
@@ -465,7 +557,7 @@ int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *
 	if (prepare(&s, err) == 0) {
 		pid = launch(&s, &pidfd, err);
 		if (pid > 0) {
-			r = drive(&s, pid, err);
+			r = drive(&s, pid, pidfd, err);
 			if (r < 0) {
 				kill(pid, SIGKILL);
 				/* for_parent: the caller's parent reaps it */
@@ -476,7 +568,12 @@ int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *
 	}
 	if (r == 0)
 		*ret = (struct oci_started){
-			pid, pidfd, how->start_fd >= 0 ? fd_take(&s.sock[0]) : -1};
+			.pid = pid,
+			.pidfd = pidfd,
+			.errfd = how->start_fd >= 0 ? fd_take(&s.sock[0]) : -1,
+			.rdt_made = s.rdt_made};
+	else if (s.rdt_made)
+		rdt_remove(how->spec->rdt, how->id, true, &ignored);
 	release(&s);
 	return r;
 }

@@ -1,6 +1,7 @@
 /*
  * Golden plans: tests/golden/oci/NAME.json must give NAME.plan (version 2 of cgroups)
- * and, where it is there, NAME.v1.plan. GOLDEN=write makes them anew.
+ * and, where it is there, NAME.v1.plan. GOLDEN=write makes them anew; tests/it/oci_plans.py
+ * runs them on all architectures.
  */
 #include "unit.h"
 
@@ -75,17 +76,63 @@ TEST(plan_userns)
 	check("userns", ".plan", false);
 }
 
-TEST(plan_pod)
-{
-	check("pod", ".plan", false);
-}
-
-TEST(plan_pod_on_cgroup_v1)
-{
-	check("pod", ".v1.plan", true);
-}
-
 TEST(plan_mounts)
 {
 	check("mounts", ".plan", false);
+}
+
+TEST(plan_hooks)
+{
+	check("hooks", ".plan", false);
+}
+
+TEST(plan_time)
+{
+	check("time", ".plan", false);
+}
+
+TEST(plan_tuning)
+{
+	check("tuning", ".plan", false);
+}
+
+TEST(plan_process)
+{
+	check("process", ".plan", false);
+}
+
+TEST(plan_seccomp)
+{
+	check("seccomp", ".plan", false);
+}
+
+TEST(plan_network)
+{
+	check("network", ".plan", false);
+}
+
+TEST(plan_idmap)
+{
+	check("idmap", ".plan", false);
+}
+
+TEST(plan_devices)
+{
+	check("devices", ".plan", false);
+}
+
+TEST(plan_mount_options)
+{
+	check("mount-options", ".plan", false);
+}
+
+TEST(plan_host_mounts)
+{
+	check("host-mounts", ".plan", false);
+}
+
+TEST(plan_pod)
+{
+	check("pod", ".plan", false);
+	check("pod", ".v1.plan", true);
 }

@@ -92,11 +92,59 @@ TEST(refuses_contradictions)
 		"linux.resources.devices[0].access");
 }
 
-TEST(says_what_it_cannot_do_yet)
+TEST(hooks)
 {
-	refused("\"hooks\":{\"prestart\":[{\"path\":\"/x\"}]}", "", "", "hooks.prestart");
-	refused("", "", "\"intelRdt\":{\"closID\":\"x\"}", "linux.intelRdt");
-	refused("", "\"ioPriority\":{\"class\":\"IOPRIO_CLASS_IDLE\"}", "", "ioPriority");
+	refused("\"hooks\":{\"prestart\":[{\"path\":\"x\"}]}", "", "",
+		"hooks.prestart[0].path");
+	refused("\"hooks\":{\"poststop\":{}}", "", "", "hooks.poststop: not an array");
+	refused("\"hooks\":{\"poststart\":[{\"path\":\"/x\",\"timeout\":0}]}", "", "",
+		"hooks.poststart[0].timeout");
+	refused("\"hooks\":{\"createRuntime\":[{\"path\":\"/x\",\"env\":[\"A\"]}]}", "",
+		"", "hooks.createRuntime[0].env[0]");
+}
+
+TEST(tuning)
+{
+	refused("", "\"scheduler\":{}", "", "process.scheduler.policy");
+	refused("", "\"scheduler\":{\"policy\":\"SCHED_NONE\"}", "", "\"SCHED_NONE\"");
+	refused("", "\"scheduler\":{\"policy\":\"SCHED_OTHER\",\"nice\":20}", "",
+		"process.scheduler.nice");
+	refused("", "\"scheduler\":{\"policy\":\"SCHED_OTHER\",\"priority\":1}", "",
+		"SCHED_FIFO or SCHED_RR");
+	refused("", "\"scheduler\":{\"policy\":\"SCHED_RR\",\"runtime\":1}", "",
+		"SCHED_DEADLINE");
+	refused("", "\"ioPriority\":{\"class\":\"IOPRIO_CLASS_RT\",\"priority\":8}", "",
+		"process.ioPriority.priority");
+	refused("", "\"execCPUAffinity\":{\"initial\":\"3-1\"}", "",
+		"process.execCPUAffinity.initial");
+	refused("", "\"execCPUAffinity\":{\"final\":\"0,a\"}", "",
+		"process.execCPUAffinity.final");
+	refused("", "", "\"personality\":{\"domain\":\"LINUX64\"}",
+		"linux.personality.domain");
+	refused("", "", "\"personality\":{\"domain\":\"LINUX\",\"flags\":[\"X\"]}",
+		"linux.personality.flags");
+	refused("", "", "\"memoryPolicy\":{\"mode\":\"MPOL_BIND\"}",
+		"linux.memoryPolicy.nodes: missing");
+	refused("", "", "\"memoryPolicy\":{\"mode\":\"MPOL_LOCAL\",\"nodes\":\"0\"}",
+		"linux.memoryPolicy.nodes");
+	refused("", "",
+		"\"memoryPolicy\":{\"mode\":\"MPOL_BIND\",\"nodes\":\"0\",\"flags\":["
+		"\"MPOL_F_STATIC_NODES\",\"MPOL_F_RELATIVE_NODES\"]}",
+		"exclude each other");
+	refused("", "", "\"intelRdt\":{\"closID\":\"a/b\"}", "linux.intelRdt.closID");
+}
+
+TEST(time_and_devices_need_their_namespaces)
+{
+	refused("", "", "\"timeOffsets\":{\"monotonic\":{\"secs\":1}}",
+		"linux.timeOffsets");
+	refused("", "", "\"timeOffsets\":{\"realtime\":{}}",
+		"unknown clock \"realtime\"");
+	refused("", "", "\"netDevices\":{\"eth0\":{}}", "private NET namespace");
+	refused("", "", "\"netDevices\":{\"a/b\":{}}", "\"a/b\" cannot be");
+	refused("", "", "\"netDevices\":{\"a\":{\"name\":\"x%d\"}}", "\"x%d\" cannot be");
+	refused("", "", "\"netDevices\":{\"a\":{\"name\":\"x\"},\"x\":{}}",
+		"given twice");
 }
 
 static void refused_text(const char *text, const char *why)
