@@ -315,6 +315,12 @@ static int parse(struct oci_cli *cli, int argc, char **argv, struct err *err)
 	return 1;
 }
 
+/* Commands that fork into containers run from a copy that nothing inside can write to. */
+static bool enters(const struct oci_cmd *cmd)
+{
+	return cmd->run == cmd_create || cmd->run == cmd_run || cmd->run == cmd_exec;
+}
+
 static int run(int argc, char **argv, struct err *err)
 {
 	const char *slash = strrchr(argv[0], '/');
@@ -322,11 +328,9 @@ static int run(int argc, char **argv, struct err *err)
 	struct oci_cli cli = {.name = str_eq(base, "oci") ? "cribox oci" : base,
 			      .root = default_root(base)};
 	const struct oci_cmd *cmd;
+	char *const *all = argv;
 	int r;
 
-	/* what follows forks into containers */
-	if (self_protect(argv, err) < 0)
-		return report(&cli, err->msg), 1;
 	r = parse(&cli, argc, argv, err);
 	if (r < 0)
 		return report(&cli, err->msg), 1;
@@ -343,6 +347,8 @@ static int run(int argc, char **argv, struct err *err)
 	}
 	if (!cmd || wants_help(argc, argv))
 		return help(&cli, cmd);
+	if (enters(cmd) && self_protect(all, err) < 0)
+		return report(&cli, err->msg), 1;
 	optind = 1;
 	r = cmd->run(&cli, argc, argv, err);
 	if (r >= 0)
