@@ -29,6 +29,7 @@
 	X(init)     \
 	X(initjob)  \
 	X(kill)     \
+	X(ip)       \
 	X(losetup)  \
 	X(lsmod)    \
 	X(modprobe) \
