@@ -1,0 +1,133 @@
+/* device: devices that come and go (uevents), and the watchdog. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/watchdog.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/time.h"
+#include "init/init.h"
+#include "os/fd.h"
+
+enum { MODULES_S = 60, LINKS_S = 30, BUFFER = 4 << 20 };
+
+/* --- uevents: only whether there is something to do; children look at what -------------------- */
+
+static void on_modules(struct init *in, int status)
+{
+	(void)status;
+	in->modules_busy = false;
+	node_sysctls(in); /* some are made by modules */
+	device_check(in);
+}
+
+static void on_links(struct init *in, int status)
+{
+	(void)status;
+	in->links_busy = false;
+	device_check(in);
+}
+
+void device_check(struct init *in)
+{
+	static const char *const modules[] = {"coldplug", NULL};
+	static const char *const links[] = {"devlinks", NULL};
+
+	if (in->stop.verb != INITCTL_LIST)
+		return;
+	if (in->modules_due && !in->modules_busy) {
+		in->modules_due = false;
+		in->modules_busy = job_start(in, modules, MODULES_S, on_modules) == 0;
+	}
+	if (in->links_due && !in->links_busy) {
+		in->links_due = false;
+		in->links_busy = job_start(in, links, LINKS_S, on_links) == 0;
+	}
+}
+
+static void on_done(struct init *in, int status)
+{
+	(void)status;
+	node_sysctls(in);
+}
+
+int device_module(struct init *in, const char *name)
+{
+	const char *const words[] = {"module", name, NULL};
+
+	return job_start(in, words, MODULES_S, on_done);
+}
+
+static void on_uevent(struct loop_fd *src, unsigned events)
+{
+	struct init *in = container_of(src, struct init, uevents);
+	char text[4096];
+	ssize_t n;
+
+	(void)events;
+	while ((n = recv(src->fd, text, sizeof(text), MSG_DONTWAIT)) > 0) {
+		size_t len = (size_t)n;
+
+		if (memmem(text, len, "\0MODALIAS=", 10) && memmem(text, len, "add@", 4))
+			in->modules_due = true;
+		if (memmem(text, len, "\0SUBSYSTEM=block", 16))
+			in->links_due = true;
+	}
+	if (n < 0 && errno == ENOBUFS) /* some were lost: look at everything */
+		in->modules_due = in->links_due = true;
+	device_check(in);
+}
+
+void device_listen(struct init *in)
+{
+	struct sockaddr_nl sa = {.nl_family = AF_NETLINK, .nl_groups = 1};
+	FD_AUTO fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			    NETLINK_KOBJECT_UEVENT);
+	int size = BUFFER;
+	struct err err;
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+		say(in, SAY_WARN, "devices", "no uevents: %s", strerror(errno));
+		return;
+	}
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	in->uevents = (struct loop_fd){.fn = on_uevent, .fd = fd};
+	if (loop_fd_add(in->loop, &in->uevents, LOOP_IN, &err) == 0)
+		fd_take(&fd);
+}
+
+/* --- the watchdog --------------------------------------------------------------------------- */
+
+static void pet(struct loop_timer *t)
+{
+	struct init *in = container_of(t, struct init, watchdog_timer);
+
+	ioctl(in->watchdog, (int)WDIOC_KEEPALIVE, 0);
+	loop_timer_set(in->loop, t,
+		       time_mono() + (int64_t)in->cfg.watchdog_timeout * NS_PER_SEC / 3);
+}
+
+/* From here on the machine starts anew when this loop does not turn any more. */
+void watchdog_open(struct init *in)
+{
+	int timeout = (int)in->cfg.watchdog_timeout;
+
+	in->watchdog = -1;
+	if (!in->cfg.watchdog[0])
+		return;
+	in->watchdog = open(in->cfg.watchdog, O_WRONLY | O_CLOEXEC);
+	if (in->watchdog < 0) {
+		say(in, SAY_ERROR, "watchdog", "%s: %s", in->cfg.watchdog,
+		    strerror(errno));
+		return;
+	}
+	if (ioctl(in->watchdog, (int)WDIOC_SETTIMEOUT, &timeout) < 0 &&
+	    ioctl(in->watchdog, (int)WDIOC_GETTIMEOUT, &timeout) == 0 && timeout > 0)
+		in->cfg.watchdog_timeout = (uint64_t)timeout; /* the only one it has */
+	say(in, SAY_INFO, "watchdog", "%s, %d s", in->cfg.watchdog, timeout);
+	in->watchdog_timer.fn = pet;
+	pet(&in->watchdog_timer);
+}

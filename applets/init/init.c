@@ -1,0 +1,378 @@
+/* init: the phases of the boot, then the loop. */
+#include "init/init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/klog.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "applet.h"
+#include "base/num.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "os/fd.h"
+
+static void on_late(struct init *in, int status);
+
+/* --- configuration -------------------------------------------------------------------------- */
+
+/* Text of a child of ours is still text of a child: everything in it has its end. */
+static void make_safe(struct node_config *c)
+{
+	c->hostname[sizeof(c->hostname) - 1] = 0;
+	c->state[sizeof(c->state) - 1] = 0;
+	c->watchdog[sizeof(c->watchdog) - 1] = 0;
+	c->crid[NODE_CRID - 1] = c->crid[NODE_CRID - 2] = 0;
+	c->nsysctls = MIN(c->nsysctls, (unsigned)NODE_SYSCTLS);
+	c->nload = MIN(c->nload, (unsigned)NODE_MODULES);
+	c->ndeny = MIN(c->ndeny, (unsigned)NODE_MODULES);
+	c->nservices = MIN(c->nservices, (unsigned)NODE_SERVICES);
+	if (c->watchdog_timeout < 1 || c->watchdog_timeout > 3600)
+		c->watchdog_timeout = 60;
+	for (unsigned i = 0; i < c->nsysctls; i++)
+		c->sysctls[i].key[79] = c->sysctls[i].value[79] = 0;
+	for (unsigned i = 0; i < c->nservices; i++) {
+		struct node_service *s = &c->services[i];
+
+		s->name[NODE_NAME - 1] = s->ready[sizeof(s->ready) - 1] = 0;
+		s->stop_signal[sizeof(s->stop_signal) - 1] = 0;
+		s->argv[sizeof(s->argv) - 1] = s->argv[sizeof(s->argv) - 2] = 0;
+		s->env[sizeof(s->env) - 1] = s->env[sizeof(s->env) - 2] = 0;
+		s->after.n = MIN(s->after.n, (unsigned)NODE_LIST);
+		for (unsigned a = 0; a < s->after.n; a++)
+			s->after.v[a][NODE_ELEM - 1] = 0;
+	}
+	for (unsigned i = 0; i < MIN(c->ncomplaints, (unsigned)NODE_COMPLAINTS); i++) {
+		c->complaints[i].where[sizeof(c->complaints[i].where) - 1] = 0;
+		c->complaints[i].text[sizeof(c->complaints[i].text) - 1] = 0;
+	}
+}
+
+static void read_config(struct init *in)
+{
+	static struct node_config got;
+	const char *const words[] = {"config", in->config, NULL};
+	size_t n = 0;
+
+	if (job_now(in, words, 10, &got, sizeof(got), &n) != 0 || n != sizeof(got)) {
+		say(in, SAY_ERROR, "config",
+		    "cannot be read: what was there before holds");
+		return;
+	}
+	make_safe(&got);
+	in->cfg = got;
+	for (unsigned i = 0; i < MIN(got.ncomplaints, (unsigned)NODE_COMPLAINTS); i++)
+		say(in, SAY_WARN, "config", "%s: %s", got.complaints[i].where,
+		    got.complaints[i].text);
+	if (got.ncomplaints > NODE_COMPLAINTS)
+		say(in, SAY_WARN, "config", "and %u more complaints",
+		    got.ncomplaints - NODE_COMPLAINTS);
+}
+
+void init_reload(struct init *in)
+{
+	read_config(in);
+	node_sysctls(in);
+	services_make(in);
+	services_start(in);
+}
+
+/* --- phases --------------------------------------------------------------------------------- */
+
+static void phase_root(struct init *in)
+{
+	char note[64] = "";
+	struct err err;
+
+	if (!in->machine)
+		return;
+	phase_begin(in, "root");
+	if (root_move(in, note, sizeof(note), &err) < 0)
+		say_fault(in, err.msg,
+			  "containers cannot start on this root; give the "
+			  "machine more memory");
+	phase_end(in, "%s", note);
+}
+
+static void phase_mounts(struct init *in)
+{
+	struct err err;
+
+	if (!in->machine)
+		return;
+	phase_begin(in, "mounts");
+	if (root_mounts(in, &err) < 0)
+		say_fault(in, err.msg, "boot a kernel that has this file system");
+	put_text("/run/cribox/crid.toml", "");
+	phase_end(in, "%s", "");
+}
+
+static void phase_groups(struct init *in)
+{
+	struct err err;
+
+	phase_begin(in, "cgroups");
+	if (groups_make(in, &err) < 0)
+		say_fault(in, err.msg,
+			  "remove cgroup_disable=, cgroup_no_v1= and "
+			  "systemd.unified_cgroup_hierarchy= from the kernel's command "
+			  "line, or boot a kernel of 5.10 or newer");
+	phase_end(in, "%s", "");
+}
+
+static void phase_config(struct init *in)
+{
+	phase_begin(in, "config");
+	read_config(in);
+	phase_end(in, "%u complaints", in->cfg.ncomplaints);
+}
+
+static void phase_modules(struct init *in)
+{
+	static const char *const words[] = {"coldplug", NULL};
+
+	if (!in->machine)
+		return;
+	phase_begin(in, "modules");
+	node_consoles(in); /* those of drivers in the kernel: others come by uevent */
+	job_now(in, words, 30, NULL, 0, NULL);
+	phase_end(in, "%u consoles", in->nttys);
+}
+
+static void phase_state(struct init *in)
+{
+	const char *const words[] = {"state", in->cfg.state, NULL};
+	static const char *const payload[] = {"payload", NULL};
+	char note[200] = "";
+	int status;
+
+	if (!in->machine)
+		return;
+	phase_begin(in, "state");
+	if (in->cfg.state[0]) {
+		status = job_now(in, words, 40, NULL, 0, NULL);
+		if (status == 0) {
+			snprintf(note, sizeof(note), "%s", in->cfg.state);
+			read_config(in); /* it may hold one */
+		} else {
+			snprintf(note, sizeof(note), "%s cannot be used", in->cfg.state);
+		}
+		if (status != 0 && in->cfg.state_required) {
+			char what[256];
+
+			snprintf(what, sizeof(what),
+				 "the state partition %s is required and cannot be "
+				 "mounted: pods are not started",
+				 in->cfg.state);
+			say_fault(in, what,
+				  "look at \"blkid\" and \"dmesg\"; to run without it, "
+				  "boot with cribox.storage.required=false");
+		}
+	}
+	if (in->cfg.state[0] == 0 || note[0] == 0 || strstr(note, "cannot"))
+		say(in, SAY_WARN, "state",
+		    "in memory (tmpfs): images and pods are gone after a reboot");
+	job_now(in, payload, 10, NULL, 0, NULL);
+	phase_end(in, "%s", note[0] ? note : "tmpfs");
+}
+
+static void phase_identity(struct init *in)
+{
+	static const char *const words[] = {"ident", NULL};
+
+	if (!in->machine)
+		return;
+	phase_begin(in, "identity");
+	node_clock(in);
+	job_now(in, words, 10, NULL, 0, NULL);
+	node_name(in);
+	node_sysctls(in);
+	phase_end(in, "%s", "");
+}
+
+static void phase_services(struct init *in)
+{
+	struct service *s;
+	struct err err;
+
+	phase_begin(in, "services");
+	if (control_open(in, &err) < 0)
+		say(in, SAY_ERROR, "control", "%s", err.msg);
+	services_make(in);
+	if (in->fault[0][0])
+		for (int i = 0; i < SERVICES; i++) {
+			s = &in->services[i];
+			s->blocked = s->used && (str_eq(s->title, "crid") ||
+						 str_eq(s->title, "kubelet"));
+			if (s->blocked)
+				str_copy(s->error, sizeof(s->error), in->fault[0]);
+		}
+	services_start(in);
+	phase_end(in, "%s", "");
+}
+
+/* --- the loop ------------------------------------------------------------------------------- */
+
+static void reap(struct init *in)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (!job_reaped(in, pid, status))
+			service_reaped(in, pid, status); /* or an orphan */
+	stop_check(in);
+}
+
+static void on_signal(void *arg, const struct signalfd_siginfo *si)
+{
+	struct init *in = arg;
+
+	switch (si->ssi_signo) {
+	case SIGCHLD:
+		reap(in);
+		break;
+	case SIGUSR1:
+		stop_begin(in, INITCTL_HALT, "signal USR1");
+		break;
+	case SIGUSR2:
+		stop_begin(in, INITCTL_POWEROFF, "signal USR2");
+		break;
+	case SIGTERM:
+		stop_begin(in, INITCTL_REBOOT, "signal TERM");
+		break;
+	case SIGINT:
+		stop_begin(in, INITCTL_REBOOT, "ctrl-alt-del");
+		break;
+	case SIGPWR:
+		stop_begin(in, INITCTL_POWEROFF, "power failure or shutdown signal");
+		break;
+	case SIGHUP:
+		init_reload(in);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_late(struct init *in, int status)
+{
+	(void)status;
+	in->modules_busy = false;
+	node_sysctls(in);
+	device_check(in);
+}
+
+/* What no service waits for. */
+static void start_late(struct init *in)
+{
+	static const char *const words[] = {"late", NULL};
+
+	if (!in->machine)
+		return;
+	device_listen(in);
+	watchdog_open(in);
+	in->links_due = true;
+	in->modules_busy = job_start(in, words, 60, on_late) == 0;
+	device_check(in);
+}
+
+static int boot(struct init *in, struct err *err)
+{
+	static const int signals[] = {SIGCHLD, SIGUSR1, SIGUSR2, SIGTERM,  SIGINT,
+				      SIGPWR,  SIGHUP,	SIGPIPE, SIGWINCH, SIGQUIT};
+
+	in->loop = loop_new(err);
+	if (!in->loop ||
+	    loop_signals(in->loop, signals, ARRAY_LEN(signals), on_signal, in, err) < 0)
+		return -1;
+	phase_begin(in, "kernel");
+	in->phases[0].start = 0;
+	if (in->machine) {
+		root_mounts_first(in);
+		reboot(RB_DISABLE_CAD);
+	}
+	say_open(in);
+	phase_end(in, "%s", "until init runs");
+	phase_root(in);
+	phase_mounts(in);
+	phase_groups(in);
+	phase_config(in);
+	phase_modules(in);
+	phase_state(in);
+	phase_identity(in);
+	phase_services(in);
+	start_late(in);
+	in->booted = true;
+	reap(in);
+	return 0;
+}
+
+static int parse(struct init *in, int argc, char **argv, struct err *err)
+{
+	static const struct option options[] = {{"supervise", 0, NULL, 's'},
+						{"config", 1, NULL, 'c'},
+						{"cgroup", 1, NULL, 'g'},
+						{NULL, 0, NULL, 0}};
+	int c;
+
+	/* what the kernel's command line has for nobody ends up here: no error */
+	opterr = 0;
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		if (c == 's')
+			in->machine = false;
+		else if (c == 'c')
+			in->config = optarg;
+		else if (c == 'g')
+			in->cgroup = optarg;
+	}
+	if (getpid() != 1)
+		return err_set(err, ERR_STATE,
+			       "init is process 1 of a machine or of a PID namespace "
+			       "(unshare -pf); to go down, use poweroff or reboot");
+	return 0;
+}
+
+static int run_init(int argc, char **argv, struct err *err)
+{
+	static struct init in = {.machine = true,
+				 .cgroup = "/sys/fs/cgroup",
+				 .kmsg = -1,
+				 .cgroup_fd = -1,
+				 .watchdog = -1,
+				 .log_socket = {-1, -1}};
+
+	if (parse(&in, argc, argv, err) < 0)
+		return -1;
+	umask(022);
+	setsid();
+	if (boot(&in, err) < 0 || loop_run(in.loop, err) < 0) {
+		say_fault(&in, err->msg, "this is a defect of init; boot again");
+		for (;;)
+			pause(); /* the end of PID 1 would be the kernel's */
+	}
+	return 0;
+}
+
+const struct applet applet_init = {
+	.name = "init",
+	.alias = "linuxrc",
+	.purpose = "Be process 1: boot the node, run its services, take it down",
+	.synopsis = "[--supervise [--config FILE] [--cgroup DIR]]",
+	.usage = "  --supervise     run services only, in a container: mount and load "
+		 "nothing\n"
+		 "  --config FILE   the only file with configuration\n"
+		 "  --cgroup DIR    the control group (version 2) to work below\n",
+	.run = run_init,
+};

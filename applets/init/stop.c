@@ -1,0 +1,255 @@
+/*
+ * stop: the way down. Steps in a fixed order, each with a deadline: what does not end in
+ * time is left, and the next step begins. The verb is set once; nothing on the way, and no
+ * further request, turns a power-off into a reboot.
+ */
+#include <errno.h>
+#include <linux/watchdog.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/reboot.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "init/init.h"
+
+enum { POLL_MS = 50, BACKSTOP_S = 60 };
+
+static void next_step(struct init *in);
+
+static const char *verb_name(enum initctl_verb v)
+{
+	return v == INITCTL_HALT ? "halt" : v == INITCTL_POWEROFF ? "poweroff" : "reboot";
+}
+
+static void on_job(struct init *in, int status)
+{
+	(void)status;
+	in->stop.job_running = false;
+	stop_check(in);
+}
+
+static void job(struct init *in, const char *verb, const char *arg, const char *arg2,
+		int seconds)
+{
+	const char *const words[] = {verb, arg, arg2, NULL};
+
+	in->stop.job_running = job_start(in, words, seconds, on_job) == 0;
+}
+
+/* --- the steps ------------------------------------------------------------------------------ */
+
+static bool last_to_stop(const struct service *s)
+{
+	return str_eq(s->title, "crid") || str_eq(s->title, "network") ||
+	       s == s->init->log;
+}
+
+static void stop_service(struct service *s)
+{
+	s->again = false;
+	service_event(s, EV_STOP);
+}
+
+static void stop_users(struct init *in)
+{
+	for (int i = SERVICES - 1; i >= 0; i--)
+		if (in->services[i].used && !last_to_stop(&in->services[i]))
+			stop_service(&in->services[i]);
+}
+
+static bool runs(const struct service *s)
+{
+	return s->used && (s->state == INITCTL_STOPPING || s->pid);
+}
+
+static bool users_run(struct init *in)
+{
+	for (int i = 0; i < SERVICES; i++)
+		if (runs(&in->services[i]) && !last_to_stop(&in->services[i]))
+			return true;
+	return false;
+}
+
+static void stop_pods(struct init *in)
+{
+	const struct service *crid = service_find(in, "crid");
+
+	if (crid && crid->state == INITCTL_UP)
+		job(in, "stop-pods", NULL, NULL, 45);
+}
+
+static void stop_system(struct init *in)
+{
+	for (int i = SERVICES - 1; i >= 0; i--)
+		if (in->services[i].used && &in->services[i] != in->log)
+			stop_service(&in->services[i]);
+}
+
+static bool system_runs(struct init *in)
+{
+	for (int i = 0; i < SERVICES; i++)
+		if (runs(&in->services[i]) && &in->services[i] != in->log)
+			return true;
+	return false;
+}
+
+static void stop_log(struct init *in)
+{
+	if (in->log)
+		stop_service(in->log);
+}
+
+static bool log_runs(struct init *in)
+{
+	return in->log && runs(in->log);
+}
+
+static void kill_rest(struct init *in)
+{
+	groups_kill_all(in);
+}
+
+static bool children_left(struct init *in)
+{
+	siginfo_t si = {0};
+
+	(void)in;
+	/* those that have ended are reaped by the loop, or here */
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+	return waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+static void save(struct init *in)
+{
+	if (in->machine)
+		job(in, "goodbye", verb_name(in->stop.verb), in->stop.why, 5);
+}
+
+static void unmount(struct init *in)
+{
+	if (in->machine)
+		job(in, "unmount", NULL, NULL, 25);
+}
+
+static void flush(struct init *in)
+{
+	if (in->machine)
+		job(in, "sync", NULL, NULL, 30);
+}
+
+static void finish(struct init *in)
+{
+	static const int how[INITCTL_VERBS] = {
+		[INITCTL_HALT] = (int)RB_HALT_SYSTEM,
+		[INITCTL_POWEROFF] = (int)RB_POWER_OFF,
+		[INITCTL_REBOOT] = (int)RB_AUTOBOOT,
+	};
+	pid_t pid;
+
+	say(in, SAY_INFO, "stop", "%s", verb_name(in->stop.verb));
+	/* the caller of reboot(2) may exit in the kernel, and PID 1 must not */
+	pid = fork();
+	if (pid > 0)
+		return;
+	reboot(how[in->stop.verb]);
+	if (pid == 0)
+		_exit(1);
+	if (in->stop.verb == INITCTL_POWEROFF)
+		reboot((int)RB_HALT_SYSTEM); /* a machine without a switch */
+}
+
+static const struct {
+	const char *name;
+	int seconds; /* 0: until the end of time, which is near */
+	void (*begin)(struct init *in);
+	bool (*busy)(struct init *in);
+} steps[] = {
+	{"services", 40, stop_users, users_run},
+	{"pods", 50, stop_pods, NULL},
+	{"save", 6, save, NULL},
+	{"system", 20, stop_system, system_runs},
+	{"logs", 5, stop_log, log_runs},
+	{"kill", 5, kill_rest, children_left},
+	{"unmount", 30, unmount, NULL},
+	{"sync", 35, flush, NULL},
+	{"end", 0, finish, NULL},
+};
+
+static bool busy(struct init *in)
+{
+	if (in->stop.job_running)
+		return true;
+	return steps[in->stop.step].busy && steps[in->stop.step].busy(in);
+}
+
+static void on_deadline(struct loop_timer *t)
+{
+	struct init *in = container_of(t, struct init, stop.deadline);
+
+	say(in, SAY_WARN, "stop", "%s: not done in %d s, going on",
+	    steps[in->stop.step].name, steps[in->stop.step].seconds);
+	in->stop.job_running = false;
+	in->stop.step++;
+	next_step(in);
+}
+
+static void on_poll(struct loop_timer *t)
+{
+	stop_check(container_of(t, struct init, stop.poll));
+}
+
+static void next_step(struct init *in)
+{
+	for (; in->stop.step < ARRAY_LEN(steps); in->stop.step++) {
+		loop_timer_del(&in->stop.deadline);
+		steps[in->stop.step].begin(in);
+		if (!steps[in->stop.step].seconds)
+			return;
+		if (!busy(in))
+			continue;
+		in->stop.deadline.fn = on_deadline;
+		loop_timer_set(in->loop, &in->stop.deadline,
+			       time_mono() + steps[in->stop.step].seconds * NS_PER_SEC);
+		in->stop.poll.fn = on_poll;
+		loop_timer_set(in->loop, &in->stop.poll,
+			       time_mono() + POLL_MS * NS_PER_MS);
+		return;
+	}
+}
+
+void stop_check(struct init *in)
+{
+	if (in->stop.verb == INITCTL_LIST || !in->stop.deadline.loop)
+		return; /* not stopping, or in the midst of beginning a step */
+	if (busy(in)) {
+		loop_timer_set(in->loop, &in->stop.poll,
+			       time_mono() + POLL_MS * NS_PER_MS);
+		return;
+	}
+	loop_timer_del(&in->stop.deadline);
+	loop_timer_del(&in->stop.poll);
+	in->stop.step++;
+	next_step(in);
+}
+
+void stop_begin(struct init *in, enum initctl_verb verb, const char *why)
+{
+	int timeout = BACKSTOP_S;
+
+	if (in->stop.verb != INITCTL_LIST)
+		return;
+	in->stop.verb = verb;
+	str_copy(in->stop.why, sizeof(in->stop.why), why);
+	say(in, SAY_WARN, "stop", "%s: %s", verb_name(verb), why);
+	/* as long as the loop turns it is petted; the end itself is the hardware's to bound */
+	if (in->watchdog >= 0)
+		ioctl(in->watchdog, (int)WDIOC_SETTIMEOUT, &timeout);
+	next_step(in);
+}

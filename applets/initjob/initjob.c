@@ -1,0 +1,184 @@
+/* initjob: which jobs there are; the configuration and the kernel's modules. */
+#include "initjob/initjob.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "applet.h"
+#include "base/buf.h"
+#include "base/str.h"
+#include "node/config.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/module.h"
+#include "os/proc.h"
+
+/* For modprobe, which the kernel calls: a name a line. */
+#define DENY_FILE "/run/cribox/modules.deny"
+
+static struct node_config config;
+
+void tell(const char *phase, const char *fmt, ...)
+{
+	BUF_AUTO raw = {0}, line = {0};
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_add_vfmt(&raw, fmt, ap);
+	va_end(ap);
+	buf_add_fmt(&line, "<5>cribox: %s: ", phase);
+	str_escape(&line, (const char *)raw.data, raw.len);
+	if (line.len > 700)
+		line.len = 700;
+	buf_add_char(&line, '\n');
+	if (write(STDERR_FILENO, line.data, line.len) < 0)
+		return;
+}
+
+/* "config [FILE]": all sources, or the one; the struct goes to fd 3. */
+static int job_config(int argc, char **argv, struct err *err)
+{
+	struct node_sources only = {.file = argc > 1 ? argv[1] : NULL};
+	BUF_AUTO deny = {0};
+	struct err ignored;
+
+	node_config_load(argc > 1 ? &only : &node_sources, argc > 1, &config);
+	for (unsigned i = 0; i < config.ndeny; i++)
+		buf_add_fmt(&deny, "%s\n", config.deny[i]);
+	if (argc == 1)
+		file_replace(AT_FDCWD, DENY_FILE, buf_str(&deny), deny.len, 0644, false,
+			     &ignored);
+	if (fd_write_all(3, &config, sizeof(config)) < 0)
+		return err_sys(err, errno, "config: fd 3");
+	return 0;
+}
+
+struct modules {
+	struct module_index mi;
+	struct buf cmdline;
+	const char *deny[NODE_MODULES + 1];
+};
+
+/* 1: open; 0: there are no modules for this kernel. */
+static int open_modules(struct modules *m)
+{
+	struct err err;
+
+	*m = (struct modules){.mi = {.dirfd = -1}};
+	node_config_load(&node_sources, false, &config);
+	if (module_index_open(&m->mi, NULL, &err) < 0) {
+		tell("modules", "%s: only what is in the kernel itself works", err.msg);
+		return 0;
+	}
+	if (file_read(AT_FDCWD, "/proc/cmdline", 1 << 16, &m->cmdline, &err) == 0)
+		m->mi.cmdline = buf_str(&m->cmdline);
+	for (unsigned i = 0; i < config.ndeny; i++)
+		m->deny[i] = config.deny[i];
+	m->mi.deny = m->deny;
+	return 1;
+}
+
+static void close_modules(struct modules *m)
+{
+	module_index_close(&m->mi);
+	buf_done(&m->cmdline);
+}
+
+static void load(struct modules *m, const char *name)
+{
+	struct err err;
+
+	if (module_load(&m->mi, name, NULL, &err) < 0)
+		tell("modules", "%s: %s", name, err.msg);
+}
+
+/* The modules of all devices that are there. */
+static int job_coldplug(int argc, char **argv, struct err *err)
+{
+	struct modules m;
+	unsigned failed = 0;
+	int n;
+
+	(void)argc;
+	(void)argv;
+	if (!open_modules(&m))
+		return 0;
+	n = module_coldplug(&m.mi, &failed, err);
+	if (n > 0)
+		tell("modules", "%d loaded for devices", n);
+	if (failed)
+		tell("modules", "%u cannot be loaded, the last: %s", failed, err->msg);
+	close_modules(&m);
+	return n < 0 ? -1 : 0;
+}
+
+/* What no device asks for: the image's list, and that of the configuration. */
+static int job_late(int argc, char **argv, struct err *err)
+{
+	struct modules m;
+
+	(void)argc;
+	(void)argv;
+	(void)err;
+	if (!open_modules(&m))
+		return 0;
+	for (unsigned i = 0; i < config.nload; i++)
+		load(&m, config.load[i]);
+	load(&m, "@late");
+	close_modules(&m);
+	return 0;
+}
+
+static int job_module(int argc, char **argv, struct err *err)
+{
+	struct modules m;
+
+	if (argc != 2)
+		return err_set(err, ERR_INVALID, "module: which?");
+	if (!open_modules(&m))
+		return 1;
+	load(&m, argv[1]);
+	close_modules(&m);
+	return 0;
+}
+
+static int job_devlinks(int argc, char **argv, struct err *err)
+{
+	char *const words[] = {argv[0], NULL};
+
+	(void)argc;
+	execv("/proc/self/exe", words);
+	return err_sys(err, errno, "devlinks");
+}
+
+static const struct {
+	const char *verb;
+	int (*run)(int argc, char **argv, struct err *err);
+} verbs[] = {
+	{"config", job_config},	    {"coldplug", job_coldplug},
+	{"late", job_late},	    {"module", job_module},
+	{"devlinks", job_devlinks}, {"state", job_state},
+	{"payload", job_payload},   {"ident", job_ident},
+	{"log", job_log},	    {"stop-pods", job_stop_pods},
+	{"goodbye", job_goodbye},   {"unmount", job_unmount},
+	{"sync", job_sync},
+};
+
+static int run_initjob(int argc, char **argv, struct err *err)
+{
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(verbs); i++)
+		if (str_eq(argv[1], verbs[i].verb)) {
+			int r = verbs[i].run(argc - 1, argv + 1, err);
+
+			return r < 0 ? err_wrap(err, "%s", argv[1]) : r;
+		}
+	return err_set(err, ERR_INVALID, "initjob is for init's own use");
+}
+
+const struct applet applet_initjob = {.name = "initjob", .run = run_initjob};

@@ -1,0 +1,28 @@
+/*
+ * initjob: what init has done by children, because it may hang, or because it looks at
+ * bytes that others wrote (init/init.h). Each verb is one short-lived process, "log" aside.
+ */
+#ifndef INITJOB_INITJOB_H
+#define INITJOB_INITJOB_H
+
+#include <stddef.h>
+
+#include "base/err.h"
+
+/* Where init keeps what is to survive a reboot; there only if there is a state partition. */
+#define NODE_FILES "/state/node"
+
+/* One line on standard error, which is the kernel's log: "cribox: PHASE: text". */
+void tell(const char *phase, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* All return the exit status, or -1 with *err set. */
+int job_state(int argc, char **argv, struct err *err);
+int job_payload(int argc, char **argv, struct err *err);
+int job_ident(int argc, char **argv, struct err *err);
+int job_goodbye(int argc, char **argv, struct err *err);
+int job_log(int argc, char **argv, struct err *err);
+int job_stop_pods(int argc, char **argv, struct err *err);
+int job_unmount(int argc, char **argv, struct err *err);
+int job_sync(int argc, char **argv, struct err *err);
+
+#endif

@@ -1,0 +1,229 @@
+/* leave: the last jobs of a node that goes down. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/num.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "initjob/initjob.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/proc.h"
+
+enum { PODS = 512, MOUNTS = 4096, ONE_UMOUNT_MS = 4000, GRACE_S = 40 };
+
+/* --- pods ----------------------------------------------------------------------------------- */
+
+static pid_t run_ctl(const char *const *words, int out, struct err *err)
+{
+	const char *argv[8] = {"cribox", "ctl"};
+	struct proc_spawn how = {
+		.argv = argv, .fd3 = -1, .fds = {-1, out, STDERR_FILENO}};
+
+	for (int i = 0; i < 5 && words[i]; i++)
+		argv[i + 2] = words[i];
+	return proc_spawn(&how, NULL, err);
+}
+
+static int list_pods(struct buf *ids, struct err *err)
+{
+	static const char *const words[] = {"pods", "-q", "--no-trunc", NULL};
+	int fds[2], r;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "pipe");
+	pid = run_ctl(words, fds[1], err);
+	close(fds[1]);
+	r = pid < 0 ? -1 : fd_read_all(fds[0], 1 << 16, ids, err);
+	close(fds[0]);
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+	return r;
+}
+
+/* All at a time: each has its own grace, and there is one deadline for all of them. */
+int job_stop_pods(int argc, char **argv, struct err *err)
+{
+	BUF_AUTO ids = {0};
+	unsigned n = 0, stopped = 0;
+	int status;
+	char *save = NULL;
+
+	(void)argc;
+	(void)argv;
+	alarm(GRACE_S);
+	if (list_pods(&ids, err) < 0)
+		return -1;
+	buf_str(&ids);
+	for (char *id = strtok_r((char *)ids.data, "\n", &save); id && n < PODS;
+	     id = strtok_r(NULL, "\n", &save)) {
+		const char *const words[] = {"stopp", id, NULL};
+
+		n += run_ctl(words, -1, err) > 0;
+	}
+	while (wait(&status) > 0)
+		stopped += status == 0;
+	if (n)
+		tell("stop", "%u of %u pods stopped", stopped, n);
+	return 0;
+}
+
+/* --- file systems --------------------------------------------------------------------------- */
+
+static bool stays(const char *at)
+{
+	static const char *const kernel[] = {"/proc", "/sys", "/dev", "/run"};
+
+	for (size_t i = 0; i < ARRAY_LEN(kernel); i++)
+		if (str_starts(at, kernel[i]) &&
+		    (!at[strlen(kernel[i])] || at[strlen(kernel[i])] == '/') &&
+		    !str_starts(at, "/run/netns/"))
+			return true;
+	return str_eq(at, "/");
+}
+
+/* Servers that are gone make these hang. */
+static bool is_remote(const char *type)
+{
+	static const char *const types[] = {"nfs", "nfs4", "cifs", "smb3", "ceph", "9p"};
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (str_eq(type, types[i]))
+			return true;
+	return str_starts(type, "fuse");
+}
+
+/* Paths in mountinfo have \040 for a blank. */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	for (; *s; s++) {
+		uint64_t c;
+		char oct[4] = {0};
+
+		if (*s == '\\' && strlen(s) > 3) {
+			memcpy(oct, s + 1, 3);
+			if (num_octal(oct, 255, &c) == 0) {
+				*to++ = (char)c;
+				s += 3;
+				continue;
+			}
+		}
+		*to++ = *s;
+	}
+	*to = 0;
+}
+
+struct mounted {
+	char *at, *type;
+};
+
+static size_t read_mounts(struct buf *text, struct mounted *list)
+{
+	struct err err;
+	char *save = NULL;
+	size_t n = 0;
+	FD_AUTO fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+
+	buf_reset(text);
+	if (fd < 0 || fd_read_all(fd, 4 << 20, text, &err) < 0)
+		return 0;
+	buf_str(text);
+	for (char *line = strtok_r((char *)text->data, "\n", &save); line && n < MOUNTS;
+	     line = strtok_r(NULL, "\n", &save)) {
+		char *dash = strstr(line, " - "), *word = line;
+
+		if (!dash)
+			continue;
+		*dash = 0;
+		for (int i = 0; i < 4 && word; i++) {
+			word = strchr(word, ' ');
+			word = word ? word + 1 : NULL;
+		}
+		if (!word)
+			continue;
+		word[strcspn(word, " ")] = 0;
+		dash += 3;
+		dash[strcspn(dash, " ")] = 0;
+		unescape(word);
+		list[n++] = (struct mounted){.at = word, .type = dash};
+	}
+	return n;
+}
+
+/* In a child: unmounting may hang, and then only it does. 0, or an errno. */
+static int unmount_one(const char *at, int flags)
+{
+	const struct timespec pause = {.tv_nsec = 2 * NS_PER_MS};
+	int64_t deadline = time_mono() + ONE_UMOUNT_MS * NS_PER_MS;
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(umount2(at, flags | UMOUNT_NOFOLLOW) == 0 ? 0 : errno & 127);
+	while (pid > 0 && time_mono() < deadline) {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+		nanosleep(&pause, NULL);
+	}
+	return ETIMEDOUT;
+}
+
+/* False if it was busy. */
+static bool unmount_any(const struct mounted *m)
+{
+	int r = unmount_one(m->at, is_remote(m->type) ? MNT_FORCE | MNT_DETACH : 0);
+
+	if (r == 0 || r == EINVAL || r == ENOENT) /* gone with another one */
+		return true;
+	/* busy: it goes when it can, and nothing is written to it any more */
+	if (r == EBUSY)
+		mount(NULL, m->at, NULL, MS_REMOUNT | MS_RDONLY, NULL);
+	unmount_one(m->at, MNT_DETACH);
+	return false;
+}
+
+int job_unmount(int argc, char **argv, struct err *err)
+{
+	static struct mounted list[MOUNTS];
+	BUF_AUTO text = {0};
+	unsigned done = 0, left = 0;
+
+	(void)argc;
+	(void)argv;
+	(void)err;
+	/* the last that was mounted is the first to go */
+	for (size_t n = read_mounts(&text, list); n-- > 0;) {
+		if (stays(list[n].at))
+			continue;
+		if (unmount_any(&list[n])) {
+			done++;
+		} else {
+			left++;
+			tell("stop", "%s (%s) was busy: unmounted lazily", list[n].at,
+			     list[n].type);
+		}
+	}
+	tell("stop", "%u file systems unmounted, %u busy", done, left);
+	return 0;
+}
+
+int job_sync(int argc, char **argv, struct err *err)
+{
+	(void)argc;
+	(void)argv;
+	(void)err;
+	sync();
+	return 0;
+}
