@@ -113,7 +113,7 @@ static void phase_mounts(struct init *in)
 	phase_begin(in, "mounts");
 	if (root_mounts(in, &err) < 0)
 		say_fault(in, err.msg, "boot a kernel that has this file system");
-	put_text("/run/cribox/crid.toml", "");
+	close(open("/run/cribox/crid.toml", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
 	phase_end(in, "%s", "");
 }
 

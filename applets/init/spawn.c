@@ -1,6 +1,6 @@
 /*
- * spawn: processes of services. Born in their group (CLONE_INTO_CGROUP), with a session of
- * their own, no capability to load modules or to reboot, and nothing inherited.
+ * spawn: processes of services: in a group and a session of their own, without the
+ * capabilities to load modules and to reboot, and with nothing inherited.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +26,7 @@ struct birth {
 	const char *env[32];
 	int fds[4]; /* for 0 to 3; -1: /dev/null, for 3: none */
 	char oom[16];
+	int cgroup_fd; /* -1: that of init */
 	bool keep_caps;
 };
 
@@ -60,6 +61,12 @@ __attribute__((noreturn)) static void child(const struct birth *b)
 			sigaction(sig, &dfl, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	/*
+	 * Not CLONE_INTO_CGROUP: since cgroup.kill counts (Linux 6.12.13), it compares the
+	 * counts of two different groups, and kills whoever is born where one was killed.
+	 */
+	if (b->cgroup_fd >= 0)
+		put_text_at(b->cgroup_fd, "cgroup.procs", "0");
 	setsid();
 	if (*b->oom)
 		put_text("/proc/self/oom_score_adj", b->oom);
@@ -78,20 +85,15 @@ __attribute__((noreturn)) static void child(const struct birth *b)
 	_exit(127);
 }
 
-/* A fork into a group; 0 in the child. Before Linux 5.7 the child moves itself. */
-static pid_t fork_into(int cgroup_fd, int *ret_pidfd)
+/* A fork; 0 in the child. */
+static pid_t fork_child(int *ret_pidfd)
 {
 	int pidfd = -1;
 	struct clone_args args = {.flags = CLONE_PIDFD, .exit_signal = SIGCHLD};
 	long pid;
 
 	args.pidfd = (uintptr_t)&pidfd;
-	if (cgroup_fd >= 0) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (unsigned)cgroup_fd;
-	}
 	pid = syscall(SYS_clone3, &args, sizeof(args));
-
 	if (pid > 0)
 		*ret_pidfd = pidfd;
 	return (pid_t)pid;
@@ -106,7 +108,7 @@ static const char *const base_env[] = {
 pid_t spawn_words(struct init *in, const char *const *words, const int fds[4],
 		  int *ret_pidfd)
 {
-	struct birth b = {.keep_caps = true};
+	struct birth b = {.cgroup_fd = -1, .keep_caps = true};
 	size_t n = 0;
 	pid_t pid;
 
@@ -118,7 +120,7 @@ pid_t spawn_words(struct init *in, const char *const *words, const int fds[4],
 	b.env[0] = base_env[0];
 	b.env[1] = base_env[1];
 	memcpy(b.fds, fds, sizeof(b.fds));
-	pid = fork_into(-1, ret_pidfd);
+	pid = fork_child(ret_pidfd);
 	if (pid == 0)
 		child(&b);
 	return pid;
@@ -181,9 +183,10 @@ int spawn(struct service *s, struct err *err)
 	from = fds[0];
 	to = fds[1];
 	b.fds[1] = b.fds[2] = to;
+	b.cgroup_fd = s->cgroup_fd;
 	if (s == s->init->log)
 		b.fds[3] = s->init->log_socket[1];
-	pid = fork_into(s->cgroup_fd, &s->pidfd);
+	pid = fork_child(&s->pidfd);
 	if (pid == 0)
 		child(&b);
 	if (pid < 0)
