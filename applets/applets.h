@@ -11,14 +11,18 @@
 	X(blkid)    \
 	X(boottime) \
 	X(cat)      \
+	X(chmod)    \
 	X(cni)      \
 	X(config)   \
 	X(console)  \
+	X(cp)       \
 	X(crid)     \
 	X(ctl)      \
 	X(date)     \
 	X(devlinks) \
 	X(df)       \
+	X(dmesg)    \
+	X(du)       \
 	X(fetch)    \
 	X(free)     \
 	X(grep)     \
@@ -28,21 +32,30 @@
 	X(id)       \
 	X(init)     \
 	X(initjob)  \
-	X(kill)     \
 	X(ip)       \
+	X(kill)     \
+	X(ln)       \
 	X(losetup)  \
+	X(ls)       \
+	X(lsblk)    \
 	X(lsmod)    \
+	X(mkdir)    \
 	X(modprobe) \
 	X(mount)    \
+	X(mv)       \
 	X(netd)     \
 	X(nsenter)  \
 	X(oci)      \
 	X(pause)    \
+	X(ps)       \
 	X(pull)     \
+	X(rm)       \
 	X(service)  \
 	X(shim)     \
 	X(sleep)    \
+	X(ss)       \
 	X(sync)     \
+	X(sysctl)   \
 	X(tail)     \
 	X(tee)      \
 	X(umount)   \

@@ -75,6 +75,24 @@ static void prune_kind(struct work *w, const char *kind, const char *target,
 	closedir(d);
 }
 
+/* Links whose devices are gone, when nobody said which. */
+static void prune_dangling(struct work *w, const char *kind)
+{
+	int fd = openat(w->dir, kind, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	struct stat st;
+
+	if (!d) {
+		fd_close(&fd);
+		return;
+	}
+	while ((e = readdir(d)))
+		if (e->d_type == DT_LNK && fstatat(dirfd(d), e->d_name, &st, 0) < 0)
+			unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
+}
+
 /* Makes or replaces a link; one that already leads to another existing device stays. */
 static int make_link(struct work *w, const char *name, const char *target,
 		     struct err *err)
@@ -154,6 +172,8 @@ static int run(int argc, char **argv, struct err *err)
 	w.dir = dir;
 	for (int i = 1; i < argc; i++)
 		update_name(&w, argv[i]);
+	for (size_t k = 0; argc < 2 && k < ARRAY_LEN(kinds); k++)
+		prune_dangling(&w, kinds[k]);
 	if ((argc < 2 || w.lost) && blockdev_each(update, &w, err) < 0)
 		return -1;
 	return w.failures ? 1 : 0;
