@@ -100,26 +100,30 @@ static int copy_link(const char *from, const char *to, struct err *err)
 	return err_sys(err, errno, "%s", to);
 }
 
-static int copy_any(const struct copy *c, const char *from, const char *to,
-		    unsigned depth, struct err *err);
+static int copy_any(struct copying *job, const char *from, const char *to, unsigned depth,
+		    struct err *err);
 
 static int copy_dir(struct copying *job, const char *from, const struct stat *st,
 		    const char *to, unsigned depth, struct err *err)
 {
-	DIR *d = opendir(from);
 	struct dirent *e;
 	struct stat made;
 	int r = 0;
+	DIR *d;
 
+	if (st->st_ino == job->ino && st->st_dev == job->dev)
+		return err_set(err, ERR_INVALID, "cannot copy %s into itself", from);
+	d = opendir(from);
 	if (!d)
 		return err_sys(err, errno, "%s", from);
 	if (mkdir(to, (st->st_mode & 0777) | 0700) < 0 && errno != EEXIST) {
 		closedir(d);
 		return err_sys(err, errno, "%s", to);
 	}
-	if (stat(to, &made) == 0 && made.st_ino == st->st_ino &&
-	    made.st_dev == st->st_dev)
-		r = err_set(err, ERR_INVALID, "cannot copy %s into itself", from);
+	if (depth == 0 && stat(to, &made) == 0) {
+		job->dev = made.st_dev;
+		job->ino = made.st_ino;
+	}
 	while (r == 0 && (e = readdir(d))) {
 		STR_AUTO below = xasprintf("%s/%s", from, e->d_name);
 		STR_AUTO there = xasprintf("%s/%s", to, e->d_name);
@@ -134,9 +138,10 @@ static int copy_dir(struct copying *job, const char *from, const struct stat *st
 	return r;
 }
 
-static int copy_any(const struct copy *c, const char *from, const char *to,
-		    unsigned depth, struct err *err)
+static int copy_any(struct copying *job, const char *from, const char *to, unsigned depth,
+		    struct err *err)
 {
+	const struct copy *c = job->c;
 	struct stat st;
 	int r;
 
