@@ -11,6 +11,7 @@
 
 #include "base/str.h"
 #include "crid/crid.h"
+#include "node/config.h"
 #include "os/file.h"
 #include "wire/json.h"
 #include "wire/toml.h"
@@ -116,7 +117,7 @@ static int read_file(struct settings *st, const char *path, bool needed, struct 
 	if (!root)
 		return err_wrap(err, "%s", path);
 	for (const struct toml *t = root->first; t; t = t->next)
-		if (set_toml(st, t, err) < 0)
+		if (!node_config_names(t->key) && set_toml(st, t, err) < 0)
 			return err_wrap(err, "%s: line %u", path, t->line);
 	return 0;
 }
