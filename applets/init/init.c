@@ -22,7 +22,7 @@
 #include "base/time.h"
 #include "os/fd.h"
 
-static void on_late(struct init *in, int status);
+enum { LATE_S = 60, LATE_AFTER_S = 15 };
 
 /* --- configuration -------------------------------------------------------------------------- */
 
@@ -153,6 +153,7 @@ static void phase_state(struct init *in)
 {
 	const char *const words[] = {"state", in->cfg.state, NULL};
 	static const char *const payload[] = {"payload", NULL};
+	static const char *const plug[] = {"coldplug", NULL};
 	char note[200] = "";
 	int status;
 
@@ -182,7 +183,10 @@ static void phase_state(struct init *in)
 	if (in->cfg.state[0] == 0 || note[0] == 0 || strstr(note, "cannot"))
 		say(in, SAY_WARN, "state",
 		    "in memory (tmpfs): images and pods are gone after a reboot");
-	job_now(in, payload, 10, NULL, 0, NULL);
+	if (job_now(in, payload, 10, NULL, 0, NULL) == 0) {
+		job_now(in, plug, 30, NULL, 0, NULL); /* it may have more modules, */
+		read_config(in);		      /* and a kubelet */
+	}
 	phase_end(in, "%s", note[0] ? note : "tmpfs");
 }
 
@@ -273,18 +277,33 @@ static void on_late(struct init *in, int status)
 	device_check(in);
 }
 
-/* What no service waits for. */
-static void start_late(struct init *in)
+/* What no service waits for: the modules that the first pod would. */
+void init_late(struct init *in)
 {
 	static const char *const words[] = {"late", NULL};
 
+	loop_timer_del(&in->late);
+	if (in->late_done || !in->machine)
+		return;
+	in->late_done = true;
+	in->modules_busy = job_start(in, words, LATE_S, on_late) == 0;
+	in->links_due = true;
+	device_check(in);
+}
+
+static void on_late_timer(struct loop_timer *t)
+{
+	init_late(container_of(t, struct init, late));
+}
+
+static void watch(struct init *in)
+{
 	if (!in->machine)
 		return;
 	device_listen(in);
 	watchdog_open(in);
-	in->links_due = true;
-	in->modules_busy = job_start(in, words, 60, on_late) == 0;
-	device_check(in);
+	in->late.fn = on_late_timer; /* if crid does not come up */
+	loop_timer_set(in->loop, &in->late, time_mono() + LATE_AFTER_S * NS_PER_SEC);
 }
 
 static int boot(struct init *in, struct err *err)
@@ -312,8 +331,7 @@ static int boot(struct init *in, struct err *err)
 	phase_state(in);
 	phase_identity(in);
 	phase_services(in);
-	start_late(in);
-	in->booted = true;
+	watch(in);
 	reap(in);
 	return 0;
 }

@@ -118,7 +118,6 @@ struct stop {
 
 struct init {
 	bool machine; /* not a container, a test: the kernel, its mounts and devices are ours */
-	bool booted; /* the loop runs */
 	struct loop *loop;
 	const char *config; /* --config: the only source of configuration; NULL: all */
 	const char *cgroup; /* directory of our groups */
@@ -138,13 +137,16 @@ struct init {
 	char ttys[CONSOLES][16];
 	bool modules_due, links_due, modules_busy, links_busy;
 	int watchdog;
-	struct loop_timer watchdog_timer;
+	struct loop_timer watchdog_timer, late;
+	bool late_done;
 	struct stop stop;
 	char fault[2][256]; /* why this node does not do its work: what, what to do; "" */
 };
 
 /* init.c: reads the configuration again; what runs gets its new settings when it restarts. */
 void init_reload(struct init *in);
+/* When crid is up, or will not be: what no service waits for. */
+void init_late(struct init *in);
 
 /* say.c: the kernel's log, and screens. `phase` is the first word of the line. */
 void say_open(struct init *in);

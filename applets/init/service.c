@@ -61,6 +61,8 @@ static void enter(struct service *s, enum initctl_state state)
 static void changed(struct service *s)
 {
 	control_settle(s);
+	if (s->state == INITCTL_UP && str_eq(s->title, "crid"))
+		init_late(s->init);
 	for (int i = 0; i < SERVICES; i++) {
 		struct service *o = &s->init->services[i];
 
@@ -306,12 +308,30 @@ struct service *service_find(struct init *in, const char *title)
 	return NULL;
 }
 
+/* True if a process is in the service's group: a child of it, for example. */
+static bool is_member(const struct service *s, pid_t pid)
+{
+	char path[32], text[1024], group[GROUP_PATH];
+	const char *line;
+
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+	if (get_text(path, text, sizeof(text)) < 0)
+		return false;
+	line = strstr(text, "0::/"); /* the unified tree comes last */
+	group_path(s, group);
+	return line && str_ends(line, group) &&
+	       line[strlen(line) - strlen(group) - 1] == '/';
+}
+
 void service_is_ready(struct init *in, pid_t pid)
 {
-	for (int i = 0; i < SERVICES; i++)
-		if (in->services[i].used && in->services[i].pid == pid &&
-		    wants(&in->services[i], "notify"))
-			service_event(&in->services[i], EV_READY);
+	for (int i = 0; i < SERVICES; i++) {
+		struct service *s = &in->services[i];
+
+		if (s->used && s->pid && wants(s, "notify") &&
+		    (s->pid == pid || is_member(s, pid)))
+			service_event(s, EV_READY);
+	}
 }
 
 /* The end of a service's main process: what is left of it goes too. */

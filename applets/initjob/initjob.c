@@ -40,6 +40,53 @@ void tell(const char *phase, const char *fmt, ...)
 		return;
 }
 
+/* A kubelet that the payload has is a service, unless the configuration says how. */
+static void add_kubelet(struct node_config *c)
+{
+	static const char path[] = "/payload/bin/kubelet";
+	static const char *const words[] = {
+		path,
+		"--container-runtime-endpoint=unix:///run/cribox/crid.sock",
+		"--root-dir=/var/lib/kubelet",
+		"--cgroup-driver=cgroupfs",
+		"--kubelet-cgroups=/cribox/kubelet",
+		"--runtime-cgroups=/cribox/crid",
+	};
+	static const struct {
+		const char *file, *option;
+	} optional[] = {
+		{"/var/lib/kubelet/config.yaml", "--config"},
+		{"/etc/kubernetes/kubelet.conf", "--kubeconfig"},
+		{"/etc/kubernetes/bootstrap-kubelet.conf", "--bootstrap-kubeconfig"},
+	};
+	struct node_service *s = &c->services[c->nservices];
+	size_t n = 0;
+
+	for (unsigned i = 0; i < c->nservices; i++)
+		if (str_eq(c->services[i].name, "kubelet"))
+			return;
+	if (c->nservices == NODE_SERVICES || access(path, X_OK) < 0)
+		return;
+	*s = (struct node_service){.name = "kubelet",
+				   .ready = "notify",
+				   .stop_signal = "TERM",
+				   .stop_timeout = 30,
+				   .oom_score_adj = -999,
+				   .after = {.n = 1, .v = {"crid"}}};
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		n += (size_t)snprintf(s->argv + n, sizeof(s->argv) - n, "%s", words[i]) +
+		     1;
+	for (size_t i = 0; i < ARRAY_LEN(optional); i++)
+		if (access(optional[i].file, R_OK) == 0)
+			n += (size_t)snprintf(s->argv + n, sizeof(s->argv) - n, "%s=%s",
+					      optional[i].option, optional[i].file) +
+			     1;
+	if (access(optional[0].file, R_OK) < 0)
+		snprintf(s->argv + n, sizeof(s->argv) - n,
+			 "--pod-manifest-path=/etc/kubernetes/manifests");
+	c->nservices++;
+}
+
 /* "config [FILE]": all sources, or the one; the struct goes to fd 3. */
 static int job_config(int argc, char **argv, struct err *err)
 {
@@ -48,6 +95,7 @@ static int job_config(int argc, char **argv, struct err *err)
 	struct err ignored;
 
 	node_config_load(argc > 1 ? &only : &node_sources, argc > 1, &config);
+	add_kubelet(&config);
 	for (unsigned i = 0; i < config.ndeny; i++)
 		buf_add_fmt(&deny, "%s\n", config.deny[i]);
 	if (argc == 1)

@@ -133,7 +133,10 @@ int job_state(int argc, char **argv, struct err *err)
 	return bind_all() ? 0 : 1;
 }
 
-/* The disk with what is too big for memory: found by its serial or its label, if it is there. */
+/*
+ * The disk with what is too big for memory, by its serial or its label. 0: mounted; 1: there
+ * is none.
+ */
 int job_payload(int argc, char **argv, struct err *err)
 {
 	char path[128];
@@ -143,7 +146,7 @@ int job_payload(int argc, char **argv, struct err *err)
 	(void)argv;
 	if (blockdev_find("SERIAL=cribox-payload", path, sizeof(path), err) < 0 &&
 	    blockdev_find("LABEL=cribox-payload", path, sizeof(path), err) < 0)
-		return 0;
+		return 1;
 	if (blockdev_probe_path(path, true, &info, err) < 0)
 		return -1;
 	if (mount(path, "/payload", info.fs.type, MS_RDONLY | MS_NODEV, NULL) < 0)
