@@ -1,8 +1,8 @@
 # make            build/<arch>/cribox for this machine        make check     lint and all tests
 # make ARCH=...   for x86_64, arm64, ppc64le or s390x         make check-all and the long ones
 # make all        for all four                                make bench     against the peers
-# make run        the demo (root)                             make size fmt clean
-# make image      the node: kernel and initramfs (ARCH=...), see initramfs/image.mk
+# make image      the node's kernel and initramfs (image.mk)   make run       the node in an emulator
+# make demo       the daemon in namespaces (root)             make size fmt clean
 # DEPS_DIR=DIR takes the source tarballs from a folder; V=1 shows commands.
 
 VERSION = 0.1.0

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """build-demo.py OUT ARCH...: the demo image as an OCI layout in the directory OUT.
 
-One index with a manifest for each ARCH, whose build/ARCH/demo must be there (`make demo`,
-`make ARCH=... demo`). Three layers, so that the pull has something to merge:
+One index with a manifest for each ARCH, whose build/ARCH/demo must be there (`make build/ARCH/demo`,
+with ARCH=... for another machine's). Three layers, so that the pull has something to merge:
 
   1  the program, /etc/passwd, a message and a draft
   2  another message over the first
@@ -52,7 +52,7 @@ def main():
             with open(path, "rb") as f:
                 program = f.read()
         except OSError as e:
-            sys.exit("build-demo: %s: %s: run 'make ARCH=%s demo'" % (path, e.strerror, arch))
+            sys.exit("build-demo: %s: %s: run 'make ARCH=%s %s'" % (path, e.strerror, arch, path))
         image = oci.Image(layers(program), config)
         manifests.append(image.manifest(layout, oci.GOARCH[arch]))
     digest = layout.add(oci.index(manifests), "latest")

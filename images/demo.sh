@@ -1,5 +1,5 @@
 #!/bin/sh
-# demo.sh: 'make run'. Pulls an image of our own from a real registry and runs a pod with two
+# demo.sh: 'make demo'. Pulls an image of our own from a real registry and runs a pod with two
 # containers through the CRI, shows everything, cleans up and looks whether anything is left.
 #
 # All of it happens in network, mount and PID namespaces of its own, with files below
@@ -26,7 +26,7 @@ die()
 if [ -z "${CRIBOX_DEMO:-}" ]; then
 	[ "$(id -u)" = 0 ] || die "needs root: it makes namespaces, mounts and control groups"
 	[ -x "$cribox" ] || die "$cribox is not there: run 'make'"
-	[ -x "build/$arch/demo" ] || die "build/$arch/demo is not there: run 'make demo'"
+	[ -x "build/$arch/demo" ] || die "build/$arch/demo is not there: run 'make build/$arch/demo'"
 	[ -r /proc/self/mountinfo ] || die "/proc is not mounted"
 	CRIBOX_DEMO=yes exec /usr/bin/python3 images/enter.py unshare --net --mount --pid --ipc --uts --fork --kill-child \
 		--mount-proc --propagation private "$0" "$@"

@@ -11,7 +11,7 @@ C_FILES = $(wildcard lib/*/*.[ch] applets/*.[ch] applets/*/*.[ch] arch/*/*.[ch] 
 	tests/*/*.[ch] tests/*/*/*.[ch])
 
 packages-%:
-	$(Q)arch/host-packages.sh $*
+	$(Q)arch/host-packages.sh $(subst -, ,$*)
 
 check: packages-test
 	+@MAKE='$(MAKE)' tests/check.sh lint unit fuzz-replay it
@@ -38,14 +38,18 @@ long: packages-test binary
 	@tests/run.sh long $(call scripts,tests/long/*)
 bench: packages-bench binary
 	@set -e; for b in $(call scripts,tests/bench/*); do echo "== $$b"; $$b; done
-run: packages-run binary demo
+# The node in an emulator; the daemon on this machine, in namespaces.
+run: packages-run-$(ARCH) image $(OUT)/demo
+	@images/node.py $(ARCH)
+demo: packages-demo binary $(OUT)/demo
 	@images/demo.sh
-# The program of the demo image, linked as cribox is.
-demo: $(OUT)/demo
-$(OUT)/demo: images/demo.c $(LIBC)
+# Small programs that are linked as cribox is: that of the demo image, a process 1 to compare with.
+$(OUT)/demo: images/demo.c
+$(OUT)/nothing: tests/boot/nothing.c
+$(OUT)/demo $(OUT)/nothing: $(LIBC)
 	@echo '  CC      $@'
 	$(Q)$(CC) $(CFLAGS) $(filter-out %.map,$(LDFLAGS)) -o $@ $(CRT)/rcrt1.o $(CRT)/crti.o \
-		"`$(CC) -print-file-name=crtbeginS.o`" $< $(LIBC) -lgcc $(LIBC) \
+		"`$(CC) -print-file-name=crtbeginS.o`" $(filter %.c,$^) $(LIBC) -lgcc $(LIBC) \
 		"`$(CC) -print-file-name=crtendS.o`" $(CRT)/crtn.o
 	$(Q)$(CROSS)strip $@
 size: binary

@@ -249,15 +249,10 @@ class Node:
         self.write(line + "\n")
 
     def prompt(self, timeout=120):
-        """To the prompt of the open console; it shows up after an Enter."""
-        end = time.monotonic() + timeout
-        while True:
-            self.send("")
-            try:
-                return self.expect(PROMPT, 3)
-            except Failed:
-                if self.ended or time.monotonic() > end:
-                    raise
+        """To the prompt of the open console; it shows up after one Enter."""
+        self.expect("Press Enter for a prompt", timeout)
+        self.send("")
+        self.expect(PROMPT, timeout)
 
     def run(self, command, timeout=60, status=0):
         """A command on the console: what it printed. status None: any; else it must end so."""
