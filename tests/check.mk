@@ -40,7 +40,7 @@ bench: packages-bench binary
 	@set -e; for b in $(call scripts,tests/bench/*); do echo "== $$b"; $$b; done
 # The node in an emulator; the daemon on this machine, in namespaces.
 run: packages-run-$(ARCH) image $(OUT)/demo
-	@images/node.py $(ARCH)
+	@images/run.py $(ARCH)
 demo: packages-demo binary $(OUT)/demo
 	@images/demo.sh
 # Small programs that are linked as cribox is: that of the demo image, a process 1 to compare with.

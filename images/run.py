@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""node.py ARCH: 'make run'. Boots the node in an emulator, with its serial console on the terminal:
+"""run.py ARCH: 'make run'. Boots the node in an emulator, with its serial console on the terminal:
 it comes up, pulls the demo image from a registry on this machine's loopback, runs the demo pod
 through the CRI and shows it; then the console is the user's. With CI=1, or without a terminal, it
 powers off by itself, and exits with 0 only if the pod's own output was seen.
@@ -139,11 +139,11 @@ def main():
         node.send("poweroff")
         node.wait(120)
         if not seen:
-            sys.exit("node: the pod's own output was not seen")
+            sys.exit("run: the pod's own output was not seen")
         print("\nThe pod said %r; the node has powered off." % POD_SAYS)
         return 0
     except (boot.Failed, OSError, subprocess.CalledProcessError) as e:
-        sys.exit("\nnode: %s" % e)
+        sys.exit("\nrun: %s" % e)
     finally:
         if node:
             node.close()
