@@ -8,18 +8,27 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "cgroup/cgroup.h"
 #include "oci/oci.h"
 #include "os/cgroup.h"
+
+/* What we are called decides the version line, the root directory and flags. */
+enum oci_like { LIKE_CRIBOX, LIKE_RUNC, LIKE_CRUN };
+
+enum oci_driver { DRIVER_CGROUPFS, DRIVER_SYSTEMD, DRIVER_NONE };
 
 /* What the flags before the command say. */
 struct oci_cli {
 	const char *name; /* as called: "runc", "crun", or "cribox oci" */
-	const char *root; /* directory of the states */
+	enum oci_like like;
+	const char *root; /* directory of the states; absolute */
 	bool root_given;
 	const char *log; /* file; NULL: none */
 	bool log_json;
 	bool debug;
-	bool systemd; /* makes the control groups */
+	bool rootless; /* cgroups that we have no rights to can be missed */
+	enum oci_driver driver;
+	const char *criu; /* program */
 };
 
 /* A command. run gets its arguments, argv[0] is its name. Exit status or -1. */
@@ -30,20 +39,26 @@ struct oci_cmd {
 	int failed; /* exit status when run returns -1; 0: 1 */
 };
 
+int cmd_checkpoint(const struct oci_cli *cli, int argc, char **argv, struct err *err);
 int cmd_create(const struct oci_cli *cli, int argc, char **argv, struct err *err);
-int cmd_run(const struct oci_cli *cli, int argc, char **argv, struct err *err);
-int cmd_start(const struct oci_cli *cli, int argc, char **argv, struct err *err);
-int cmd_exec(const struct oci_cli *cli, int argc, char **argv, struct err *err);
-int cmd_state(const struct oci_cli *cli, int argc, char **argv, struct err *err);
-int cmd_list(const struct oci_cli *cli, int argc, char **argv, struct err *err);
-int cmd_ps(const struct oci_cli *cli, int argc, char **argv, struct err *err);
-int cmd_kill(const struct oci_cli *cli, int argc, char **argv, struct err *err);
 int cmd_delete(const struct oci_cli *cli, int argc, char **argv, struct err *err);
-int cmd_pause(const struct oci_cli *cli, int argc, char **argv, struct err *err);
-int cmd_resume(const struct oci_cli *cli, int argc, char **argv, struct err *err);
-int cmd_spec(const struct oci_cli *cli, int argc, char **argv, struct err *err);
+int cmd_events(const struct oci_cli *cli, int argc, char **argv, struct err *err);
+int cmd_exec(const struct oci_cli *cli, int argc, char **argv, struct err *err);
 int cmd_features(const struct oci_cli *cli, int argc, char **argv, struct err *err);
+int cmd_kill(const struct oci_cli *cli, int argc, char **argv, struct err *err);
+int cmd_list(const struct oci_cli *cli, int argc, char **argv, struct err *err);
+int cmd_pause(const struct oci_cli *cli, int argc, char **argv, struct err *err);
 int cmd_plan(const struct oci_cli *cli, int argc, char **argv, struct err *err);
+int cmd_ps(const struct oci_cli *cli, int argc, char **argv, struct err *err);
+int cmd_restore(const struct oci_cli *cli, int argc, char **argv, struct err *err);
+int cmd_resume(const struct oci_cli *cli, int argc, char **argv, struct err *err);
+int cmd_run(const struct oci_cli *cli, int argc, char **argv, struct err *err);
+int cmd_spec(const struct oci_cli *cli, int argc, char **argv, struct err *err);
+int cmd_start(const struct oci_cli *cli, int argc, char **argv, struct err *err);
+int cmd_state(const struct oci_cli *cli, int argc, char **argv, struct err *err);
+int cmd_update(const struct oci_cli *cli, int argc, char **argv, struct err *err);
+
+/* --- flags.c ------------------------------------------------------------------------ */
 
 /*
  * The next flag as getopt_long_only returns it (runc's callers write -flag, too), or -1
@@ -51,10 +66,24 @@ int cmd_plan(const struct oci_cli *cli, int argc, char **argv, struct err *err);
  */
 int cli_flag(int argc, char **argv, const char *shorts, const struct option *longs,
 	     struct err *err);
+/* For a command without flags. 0 or -1. */
+int cli_no_flags(int argc, char **argv, struct err *err);
+/* A switch, which may have a value: --tty, --tty=false. */
+bool cli_switch(const char *arg);
+/* A number of fds to preserve. 0 or -1. */
+int cli_count(const char *flag, const char *arg, int *ret, struct err *err);
 /* The one argument that a command takes: the id, at optind. NULL with err. */
 const char *cli_id(int argc, char **argv, struct err *err);
 /* A warning on stderr. */
 void cli_warn(const struct buf *lines);
+/* Writes to standard output. 0 or -1. */
+int cli_print(const struct buf *out, struct err *err);
+/* Writes a pid file, if there is one to write: whole or not at all. 0 or -1. */
+int cli_write_pid(const char *path, pid_t pid, struct err *err);
+/* Sends a pidfd to a socket that waits for one (NULL: none). 0 or -1. */
+int cli_send_pidfd(const char *socket, const char *what, int pidfd, struct err *err);
+/* True if we are in a user namespace that is not the host's. */
+bool cli_in_userns(void);
 
 /* --- state.c ------------------------------------------------------------------------ */
 
@@ -65,15 +94,17 @@ extern const char *const ctr_status_names[];
 struct ctr {
 	int dir; /* -1: not open */
 	struct arena arena;
-	const char *id, *bundle, *rootfs, *version, *cgroup;
-	const char *scope; /* systemd's unit that the cgroup is; NULL: ours */
-	bool user_systemd; /* the unit is of the user's manager */
-	bool made_cgroup;
-	int64_t created; /* ns since 1970 */
+	const char *id, *bundle, *rootfs, *version;
+	const char *cgroup; /* "": none */
+	const char *scope;  /* systemd's unit that the cgroup is; NULL: ours */
+	bool user_systemd;  /* the unit is of the user's manager */
+	int64_t created;    /* ns since 1970 */
 	uint64_t start_time;
 	pid_t pid;     /* 0: none yet */
+	bool ready;    /* create has come to its end */
 	bool own_pids; /* init of a pid namespace */
 	uid_t owner;
+	const char *stdio[3];  /* what its fds 0 to 2 were: /proc/PID/fd's texts */
 	struct oci_spec *spec; /* of the copy of config.json; NULL if not loaded */
 };
 
@@ -93,29 +124,90 @@ enum ctr_status ctr_status(const struct ctr *c, const struct cgroups *g);
 bool ctr_alive(const struct ctr *c);
 /* A pidfd of its init, verified by its start time. ERR_STATE: "container not running". */
 int ctr_pidfd(const struct ctr *c, struct err *err);
+/* One id after flags: the container, and the host's cgroups (NULL: none). 0 or -1. */
+int ctr_open(const struct oci_cli *cli, int argc, char **argv, struct ctr *c,
+	     struct cgroups **ret_g, struct err *err);
+void ctr_close(struct ctr *c, struct cgroups *g);
+/* The hooks of one kind of a container whose spec is loaded. pid 0: stopped. 0 or -1. */
+int ctr_run_hooks(const struct ctr *c, enum oci_hook_kind kind, pid_t pid,
+		  struct buf *warnings, struct err *err);
 
 /* --- group.c ------------------------------------------------------------------------ */
 
-struct resources;
+/* The group of a container that is being made. */
+struct group {
+	struct cgroups *cgroups; /* NULL: the host has none */
+	int holder;		 /* what keeps systemd's scope alive; -1 */
+	bool made;
+};
 
 /*
- * Makes the container's group by the driver of cli, with its limits; c->made_cgroup says
- * whether there is something to remove. *ret_holder is to be given to systemd_release()
- * when the container's process is in the group. 0 or -1.
+ * Opens the host's cgroups and says in c where the container's group will be. Nothing is
+ * made yet: what is saved now is enough to remove it. 0 or -1.
  */
-int group_make(const struct oci_cli *cli, struct ctr *c, const struct cgroups *g,
-	       int *ret_holder, struct err *err);
-/* Changes limits of a group in use. 0 or -1. */
+int group_choose(const struct oci_cli *cli, struct group *gr, struct ctr *c,
+		 struct err *err);
+/* Makes it, with the limits of the spec. 0 or -1. */
+int group_make(const struct oci_cli *cli, struct group *gr, struct ctr *c,
+	       struct err *err);
+/* The container's processes are in it now. */
+void group_filled(struct group *gr);
+void group_done(struct group *gr);
+/* Limits of a container's group are changed. 0 or -1. */
 int group_update(const struct ctr *c, const struct cgroups *g, const struct resources *r,
 		 struct err *err);
-/* Kills what is in it and removes it. 0 or -1. */
+/* Kills what is left in a container's group and removes it. 0 or -1. */
 int group_remove(const struct ctr *c, const struct cgroups *g, struct err *err);
 
-/* --- kill.c ------------------------------------------------------------------------- */
+/* --- create.c ----------------------------------------------------------------------- */
 
-/* Ends what is left of a container and removes it. */
+struct create {
+	const struct oci_cli *cli;
+	const char *id, *bundle, *config, *console_socket, *pid_file, *pidfd_socket;
+	int preserve;
+	bool run, detach, keep, no_keyring, no_pivot, no_subreaper;
+	struct group group;
+	struct ctr ctr;
+	struct buf warnings;
+	struct buf text; /* config.json */
+};
+
+/* Reads the bundle, makes the state and the group. Nothing runs yet. 0 or -1. */
+int create_prepare(struct create *c, struct err *err);
+/* From the bundle to a container that waits for its start. terminal: a socket, or -1. */
+int create_container(struct create *c, int terminal, struct oci_started *ret,
+		     struct err *err);
+/* The process is there: it is written down where delete and callers look. 0 or -1. */
+int create_started(struct create *c, pid_t pid, bool ready, struct err *err);
+/* A create that failed leaves nothing. */
+void create_undo(struct create *c);
+void create_done(struct create *c);
+/* The flags of create and run. */
+int create_parse(struct create *c, int argc, char **argv, struct err *err);
+/* What died before its program ran, for lack of memory, says so. */
+void create_explain(const struct create *c, struct err *err);
+
+/* --- delete.c ----------------------------------------------------------------------- */
+
+/* Ends what is left of a container and removes it; its hooks' complaints to warnings. */
 int ctr_destroy(const struct oci_cli *cli, struct ctr *c, const struct cgroups *g,
-		struct err *err);
+		struct buf *warnings, struct err *err);
+
+/* --- notify.c ----------------------------------------------------------------------- */
+
+/* Directory of a container's notify socket, inside the container. */
+#define NOTIFY_DIR "/run/notify"
+
+/*
+ * If $NOTIFY_SOCKET is set: makes the container's directory for it and adds its mount and
+ * variable to the configuration's text. 0 or -1.
+ */
+int notify_setup(const struct oci_cli *cli, const struct ctr *c, struct buf *config,
+		 struct err *err);
+/* Before the program runs: a socket where it sends; -1: nobody wants to know. 0 or -1. */
+int notify_listen(const struct ctr *c, int *ret_sock, struct err *err);
+/* Waits for READY=1 or the end of the program, and tells the host's manager. 0 or -1. */
+int notify_wait(int sock, const struct ctr *c, int pidfd, struct err *err);
 
 /* --- wait.c ------------------------------------------------------------------------- */
 

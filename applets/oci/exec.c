@@ -13,11 +13,12 @@
 #include "os/file.h"
 #include "os/sock.h"
 
-enum { MAX_PROCESS = 16 << 20, MAX_PRESERVE = 1 << 16 };
+enum { MAX_PROCESS = 16 << 20 };
 
 struct exec {
 	const struct oci_cli *cli;
-	const char *id, *process_file, *console_socket, *pid_file, *cwd, *user;
+	const char *id, *process_file, *console_socket, *pidfd_socket;
+	const char *pid_file, *cwd, *user;
 	const char *label, *apparmor, *cgroup;
 	int preserve;
 	bool tty, no_tty, detach, no_new_privs, ignore_paused;
@@ -58,7 +59,7 @@ static int flag(struct exec *x, int f, char *arg, struct err *err)
 		x->env[x->nenv++] = arg;
 		return 0;
 	case 't':
-		x->tty = !arg || !str_eq(arg, "false");
+		x->tty = cli_switch(arg);
 		x->no_tty = !x->tty;
 		return 0;
 	case 'u':
@@ -73,7 +74,7 @@ static int flag(struct exec *x, int f, char *arg, struct err *err)
 		x->process_file = arg;
 		return 0;
 	case 'd':
-		x->detach = true;
+		x->detach = cli_switch(arg);
 		return 0;
 	case 'c':
 		x->caps[x->ncaps++] = arg;
@@ -88,22 +89,19 @@ static int flag(struct exec *x, int f, char *arg, struct err *err)
 		x->apparmor = arg;
 		return 0;
 	case FLAG_NNP:
-		x->no_new_privs = true;
+		x->no_new_privs = cli_switch(arg);
 		return 0;
 	case FLAG_PRESERVE:
-		if (num_u64(arg, 0, MAX_PRESERVE, &n) < 0)
-			return err_set(err, ERR_INVALID, "--preserve-fds %s", arg);
-		x->preserve = (int)n;
-		return 0;
+		return cli_count("--preserve-fds", arg, &x->preserve, err);
 	case FLAG_CGROUP:
 		x->cgroup = arg;
 		return 0;
 	case FLAG_PAUSED:
-		x->ignore_paused = true;
+		x->ignore_paused = cli_switch(arg);
 		return 0;
 	case FLAG_PIDFD:
-		return err_set(err, ERR_UNIMPLEMENTED,
-			       "--pidfd-socket is not supported yet");
+		x->pidfd_socket = arg;
+		return 0;
 	default:
 		return -1;
 	}
@@ -120,15 +118,15 @@ static int parse(struct exec *x, int argc, char **argv, struct err *err)
 		{"user", 1, NULL, 'u'},
 		{"additional-gids", 1, NULL, 'g'},
 		{"process", 1, NULL, 'p'},
-		{"detach", 0, NULL, 'd'},
+		{"detach", 2, NULL, 'd'},
 		{"pid-file", 1, NULL, FLAG_PID_FILE},
 		{"process-label", 1, NULL, FLAG_LABEL},
 		{"apparmor", 1, NULL, FLAG_APPARMOR},
-		{"no-new-privs", 0, NULL, FLAG_NNP},
+		{"no-new-privs", 2, NULL, FLAG_NNP},
 		{"cap", 1, NULL, 'c'},
 		{"preserve-fds", 1, NULL, FLAG_PRESERVE},
 		{"cgroup", 1, NULL, FLAG_CGROUP},
-		{"ignore-paused", 0, NULL, FLAG_PAUSED},
+		{"ignore-paused", 2, NULL, FLAG_PAUSED},
 		{NULL, 0, NULL, 0},
 	};
 	int f;
@@ -266,16 +264,6 @@ static int check_status(const struct exec *x, const struct ctr *c,
 	}
 }
 
-static int write_pid(const struct exec *x, pid_t pid, struct err *err)
-{
-	char text[16];
-
-	if (!x->pid_file)
-		return 0;
-	snprintf(text, sizeof(text), "%d", (int)pid);
-	return file_replace(AT_FDCWD, x->pid_file, text, strlen(text), 0644, false, err);
-}
-
 /* "[CTRL:]PATH" below the container's group. */
 static const char *cgroup_path(struct exec *x, const struct ctr *c)
 {
@@ -322,7 +310,8 @@ static int run(struct exec *x, struct ctr *c, const struct cgroups *g, struct er
 	how.preserve_fds = x->preserve;
 	status = oci_exec(&how, &st, &x->warnings, err);
 	fd_close(&pair[1]);
-	if (status == 0 && (status = write_pid(x, st.pid, err)) == 0) {
+	if (status == 0 && (status = cli_write_pid(x->pid_file, st.pid, err)) == 0 &&
+	    (status = cli_send_pidfd(x->pidfd_socket, "setns", st.pidfd, err)) == 0) {
 		if (x->cli->debug)
 			cli_warn(&x->warnings);
 		if (pair[0] >= 0)

@@ -1,20 +1,14 @@
-/* group: a container's control group, made by us or by systemd. */
+/* group: a container's control group: made directly, by systemd, or not at all. */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/str.h"
-#include "cgroup/cgroup.h"
 #include "cgroup/systemd.h"
 #include "oci/cli.h"
-#include "os/file.h"
 
-#define PROPERTY "org.systemd.property."
-
-enum { REMOVE_MS = 5000, MAX_PROPERTIES = 64 };
+enum { REMOVE_MS = 10000, MAX_PROPERTIES = 64 };
 
 static int count_pid(void *arg, pid_t pid)
 {
@@ -23,162 +17,192 @@ static int count_pid(void *arg, pid_t pid)
 	return 0;
 }
 
-/* True if it is the user's systemd that we belong to: not the host's root. */
-static bool is_user(void)
-{
-	BUF_AUTO map = {0};
-	unsigned long inside, outside, count;
-	struct err ignored;
-	char *end;
-
-	if (geteuid() != 0)
-		return true;
-	if (file_read(AT_FDCWD, "/proc/self/uid_map", 4096, &map, &ignored) < 0)
-		return false;
-	inside = strtoul(buf_str(&map), &end, 10);
-	outside = strtoul(end, &end, 10);
-	count = strtoul(end, &end, 10);
-	return inside != 0 || outside != 0 || count != UINT32_MAX;
-}
-
-/* --- our own ------------------------------------------------------------------------ */
-
-/* Where it is to be: a relative path is below our own group. */
-static int find_path(struct ctr *c, const struct cgroups *g, struct err *err)
+/* A relative cgroupsPath is below our own group. */
+static int choose_path(struct group *gr, struct ctr *c, struct err *err)
 {
 	const char *path = oci_spec_cgroups_path(c->spec);
-	STR_AUTO own = NULL;
+	STR_AUTO own = cgroups_own(gr->cgroups, err);
 	unsigned n = 0;
 
-	if (*path == '/') {
+	if (!own)
+		return -1;
+	if (*path == '/')
 		c->cgroup = path;
-	} else {
-		own = cgroups_own(g, err);
-		if (!own)
-			return -1;
+	else
 		c->cgroup = arena_fmt(&c->arena, "%s/%s", str_eq(own, "/") ? "" : own,
 				      *path ? path : c->id);
-	}
-	if (!cgroup_exists(g, c->cgroup))
-		return 0;
-	if (cgroup_pids(g, c->cgroup, count_pid, &n, err) < 0)
-		return -1;
-	if (n) {
-		c->cgroup = "";
-		return err_set(err, ERR_STATE,
-			       "container's cgroup is not empty: %u process(es) found",
-			       n);
+	if (cgroup_exists(gr->cgroups, c->cgroup)) {
+		if (cgroup_pids(gr->cgroups, c->cgroup, count_pid, &n, err) < 0)
+			return -1;
+		if (n)
+			return err_set(err, ERR_STATE,
+				       "container's cgroup is not empty: %u process(es) "
+				       "found",
+				       n);
 	}
 	return 0;
 }
 
-/* --- systemd's ---------------------------------------------------------------------- */
-
-/* Annotations that set a unit's properties. */
-static int find_properties(const struct ctr *c, struct systemd_property *list,
-			   size_t *ret_n, struct err *err)
+static int choose_unit(const struct oci_cli *cli, struct ctr *c, struct err *err)
 {
-	const char *key, *value;
-	size_t n = 0;
-
-	for (size_t i = 0; oci_spec_annotation(c->spec, i, &key, &value); i++) {
-		if (!str_starts(key, PROPERTY))
-			continue;
-		if (n == MAX_PROPERTIES)
-			return err_set(err, ERR_INVALID,
-				       "more than %d annotations " PROPERTY "*",
-				       MAX_PROPERTIES);
-		list[n++] = (struct systemd_property){key + strlen(PROPERTY), value};
-	}
-	*ret_n = n;
-	return 0;
-}
-
-static int start_scope(struct ctr *c, const struct cgroups *g, int *ret_holder,
-		       struct err *err)
-{
-	struct systemd_property properties[MAX_PROPERTIES];
-	struct systemd_start how = {
-		.description = arena_fmt(&c->arena, "container %s", c->id),
-		.resources = oci_spec_resources(c->spec),
-		.v2 = cgroups_mode(g) == CGROUPS_V2,
-		.properties = properties,
-	};
-	struct systemd *s;
-	char *path = NULL;
-	int r = -1;
+	struct systemd_unit unit;
 
 	if (!systemd_booted())
 		return err_set(err, ERR_UNIMPLEMENTED,
 			       "systemd cgroup flag passed, but systemd support for "
 			       "managing cgroups is not available");
-	c->user_systemd = is_user();
-	if (find_properties(c, properties, &how.nproperties, err) < 0 ||
-	    systemd_unit_parse(oci_spec_cgroups_path(c->spec), c->id, c->user_systemd,
-			       &c->arena, &how.unit, err) < 0)
+	c->user_systemd = cli->rootless;
+	if (systemd_unit_parse(oci_spec_cgroups_path(c->spec), c->id, cli->rootless,
+			       &c->arena, &unit, err) < 0)
 		return -1;
-	s = systemd_open(c->user_systemd, err);
-	if (s)
-		r = systemd_start(s, &how, &path, ret_holder, err);
-	systemd_free(s);
-	if (r < 0)
-		return -1;
-	c->scope = how.unit.name;
-	c->cgroup = arena_strdup(&c->arena, path);
-	free(path);
+	c->scope = unit.name;
 	return 0;
 }
 
-/* Stops the unit. Where nobody answers, there is none. */
-static int stop_scope(const struct ctr *c, struct err *err)
+int group_choose(const struct oci_cli *cli, struct group *gr, struct ctr *c,
+		 struct err *err)
 {
-	struct systemd *s = systemd_open(c->user_systemd, err);
-	int r;
+	gr->holder = -1;
+	gr->cgroups = cgroups_open(err);
+	if (!gr->cgroups)
+		return cli->driver == DRIVER_NONE ||
+				       (cli->rootless &&
+					!resources_any(oci_spec_resources(c->spec)))
+			       ? 0
+			       : -1;
+	if (cli->driver == DRIVER_SYSTEMD)
+		return choose_unit(cli, c, err);
+	return cli->driver == DRIVER_NONE ? 0 : choose_path(gr, c, err);
+}
 
-	if (!s)
-		return err->code == ERR_UNAVAILABLE ? 0 : -1;
-	r = systemd_stop(s, c->scope, err);
-	systemd_free(s);
-	return r;
+/* --- systemd ------------------------------------------------------------------------ */
+
+static size_t properties(const struct oci_spec *s, struct systemd_property *list)
+{
+	static const char prefix[] = "org.systemd.property.";
+	const char *key, *value;
+	size_t n = 0;
+
+	for (size_t i = 0; oci_spec_annotation(s, i, &key, &value); i++)
+		if (str_starts(key, prefix) && n < MAX_PROPERTIES)
+			list[n++] =
+				(struct systemd_property){key + strlen(prefix), value};
+	return n;
+}
+
+static int make_unit(const struct oci_cli *cli, struct group *gr, struct ctr *c,
+		     struct err *err)
+{
+	struct systemd *bus = systemd_open(cli->rootless, err);
+	struct systemd_property list[MAX_PROPERTIES];
+	struct systemd_start how = {
+		.description = arena_fmt(&c->arena, "cribox container %s", c->id),
+		.resources = oci_spec_resources(c->spec),
+		.v2 = cgroups_mode(gr->cgroups) == CGROUPS_V2,
+		.properties = list,
+		.nproperties = properties(c->spec, list),
+	};
+	STR_AUTO path = NULL;
+	int r = -1;
+
+	if (!bus)
+		return -1;
+	if (systemd_unit_parse(oci_spec_cgroups_path(c->spec), c->id, cli->rootless,
+			       &c->arena, &how.unit, err) == 0)
+		r = systemd_start(bus, &how, &path, &gr->holder, err);
+	systemd_free(bus);
+	if (r < 0)
+		return -1;
+	c->cgroup = arena_strdup(&c->arena, path);
+	return ctr_save(c, err);
 }
 
 /* --- both --------------------------------------------------------------------------- */
 
-int group_make(const struct oci_cli *cli, struct ctr *c, const struct cgroups *g,
-	       int *ret_holder, struct err *err)
+static bool is_denied(const struct err *err)
 {
-	int r = cli->systemd ? start_scope(c, g, ret_holder, err) : find_path(c, g, err);
+	return err->sys == EACCES || err->sys == EPERM || err->sys == EROFS;
+}
 
-	if (r < 0)
+/* Without rights to cgroups a container does without, if it has no limits (runc's rule). */
+static int do_without(const struct oci_cli *cli, struct group *gr, struct ctr *c,
+		      struct err *err)
+{
+	struct err ignored;
+
+	if (!cli->rootless || !is_denied(err))
 		return -1;
-	c->made_cgroup = true;
-	if (cgroup_make(g, c->cgroup, err) < 0)
+	if (resources_any(oci_spec_resources(c->spec)))
+		return err_wrap(err, "rootless needs no limits when no permission is "
+				     "granted for cgroups");
+	cgroup_remove(gr->cgroups, c->cgroup, 0, &ignored);
+	gr->made = false;
+	c->cgroup = "";
+	return 0;
+}
+
+int group_make(const struct oci_cli *cli, struct group *gr, struct ctr *c,
+	       struct err *err)
+{
+	if (!gr->cgroups || cli->driver == DRIVER_NONE)
+		return 0;
+	gr->made = true;
+	if (cli->driver == DRIVER_SYSTEMD && make_unit(cli, gr, c, err) < 0)
 		return -1;
-	return resources_apply(g, c->cgroup, oci_spec_resources(c->spec), err);
+	if (cgroup_make(gr->cgroups, c->cgroup, err) < 0 ||
+	    resources_apply(gr->cgroups, c->cgroup, oci_spec_resources(c->spec), err) < 0)
+		return do_without(cli, gr, c, err);
+	return 0;
+}
+
+void group_filled(struct group *gr)
+{
+	if (gr->holder >= 0)
+		systemd_release(&gr->holder);
+}
+
+void group_done(struct group *gr)
+{
+	group_filled(gr);
+	cgroups_free(gr->cgroups);
+	gr->cgroups = NULL;
 }
 
 int group_update(const struct ctr *c, const struct cgroups *g, const struct resources *r,
 		 struct err *err)
 {
+	if (!g || !*c->cgroup)
+		return err_set(err, ERR_STATE, "container %s has no cgroup", c->id);
 	if (c->scope) {
-		struct systemd *s = systemd_open(c->user_systemd, err);
-		int rc = s ? systemd_update(s, c->scope, r, cgroups_mode(g) == CGROUPS_V2,
-					    err)
-			   : -1;
+		struct systemd *bus = systemd_open(c->user_systemd, err);
+		int rc = bus ? systemd_update(bus, c->scope, r,
+					      cgroups_mode(g) == CGROUPS_V2, err)
+			     : -1;
 
-		systemd_free(s);
+		systemd_free(bus);
 		if (rc < 0)
 			return -1;
 	}
 	return resources_update(g, c->cgroup, r, err);
 }
 
+/* Where no manager answers, there is no unit. */
+static int stop_unit(const struct ctr *c, struct err *err)
+{
+	struct systemd *bus = systemd_open(c->user_systemd, err);
+	int r = bus ? systemd_stop(bus, c->scope, err) : -1;
+
+	systemd_free(bus);
+	return r < 0 && !bus && err->code == ERR_UNAVAILABLE ? 0 : r;
+}
+
 int group_remove(const struct ctr *c, const struct cgroups *g, struct err *err)
 {
-	if (!*c->cgroup)
-		return 0;
-	if (cgroup_kill(g, c->cgroup, SIGKILL, err) < 0 ||
-	    (c->scope && stop_scope(c, err) < 0))
+	bool has_files = g && *c->cgroup;
+
+	if (has_files && cgroup_kill(g, c->cgroup, SIGKILL, err) < 0)
 		return -1;
-	return cgroup_remove(g, c->cgroup, REMOVE_MS, err);
+	if (c->scope && stop_unit(c, err) < 0)
+		return -1;
+	return has_files ? cgroup_remove(g, c->cgroup, REMOVE_MS, err) : 0;
 }

@@ -1,6 +1,7 @@
 /* oci: the OCI runtime's command line, as runc and crun have it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,23 +19,30 @@
 #define CRIBOX_VERSION "unknown"
 #endif
 
-static const char bundle_flags[] =
-	"  -b, --bundle DIR       directory with config.json (.)\n"
-	"      --console-socket S unix socket that receives the terminal\n"
-	"      --pid-file FILE    where the pid goes\n"
-	"      --preserve-fds N   fds 3 to N+2 stay open\n"
-	"      --no-new-keyring   keep the caller's session keyring\n"
-	"      --no-pivot         accepted\n";
+#define CREATE_FLAGS                                                        \
+	"  -b, --bundle DIR       directory with config.json (.)\n"         \
+	"  -f, --config FILE      its name there (config.json)\n"           \
+	"      --console-socket S unix socket that receives the terminal\n" \
+	"      --pidfd-socket S   unix socket that receives a pidfd\n"      \
+	"      --pid-file FILE    where the pid goes\n"                     \
+	"      --preserve-fds N   fds 3 to N+2 stay open\n"                 \
+	"      --no-new-keyring   keep the caller's session keyring\n"      \
+	"      --no-pivot         chroot, for a root that is an initramfs\n"
 
 static const struct oci_cmd commands[] = {
-	{"create", "[FLAGS] ID", "make a container; start runs its program", bundle_flags,
+	{"create", "[FLAGS] ID", "make a container; start runs its program", CREATE_FLAGS,
 	 cmd_create, 0},
 	{"delete", "[-f] ID", "remove a container that has stopped",
 	 "  -f, --force            kill it first; a missing one is fine\n", cmd_delete,
 	 0},
+	{"events", "[FLAGS] ID", "print use and events as JSON, one a line",
+	 "      --interval TIME    between statistics (5s)\n"
+	 "      --stats            statistics once\n",
+	 cmd_events, 0},
 	{"exec", "[FLAGS] ID COMMAND [ARGUMENT]...",
 	 "run one more program in a container",
 	 "      --console-socket S unix socket that receives the terminal\n"
+	 "      --pidfd-socket S   unix socket that receives a pidfd\n"
 	 "      --cwd DIR          working directory\n"
 	 "  -e, --env KEY=VALUE    add to the environment\n"
 	 "  -t, --tty              with a terminal\n"
@@ -46,92 +54,64 @@ static const struct oci_cmd commands[] = {
 	 "      --no-new-privs     set no_new_privs\n"
 	 "  -c, --cap CAP          add a capability\n"
 	 "      --preserve-fds N   fds 3 to N+2 stay open\n"
-	 "      --cgroup PATH      below the container's cgroup\n"
+	 "      --cgroup [CONTROLLER[,...]:]PATH  below the container's cgroup\n"
 	 "      --process-label, --apparmor LABEL\n"
 	 "      --ignore-paused    also in a paused container\n",
 	 cmd_exec, 255},
 	{"features", "", "print what this runtime can do, as JSON", NULL, cmd_features,
 	 0},
-	{"kill", "ID [SIGNAL]", "send a signal (TERM) to a container's init",
+	{"kill", "[-a] ID [SIGNAL]", "send a signal (TERM) to a container's init",
 	 "  -a, --all              to all of its processes; none is fine\n", cmd_kill, 0},
 	{"list", "[FLAGS]", "list containers",
 	 "  -q, --quiet            only ids\n"
 	 "  -f, --format table|json\n",
 	 cmd_list, 0},
 	{"pause", "ID", "freeze a container's processes", NULL, cmd_pause, 0},
-	{"plan", "[-b DIR] [--v1]", "print what create would do, without doing it",
+	{"plan", "[--v1] [DIR]", "print what create would do, without doing it",
 	 "  -b, --bundle DIR       directory with config.json (.)\n"
 	 "      --v1               as on a host with cgroup version 1\n",
 	 cmd_plan, 0},
-	{"ps", "[-f table|json] ID", "list a container's processes",
+	{"ps", "[-f table|json] ID [PS OPTION]...", "list a container's processes",
 	 "  -f, --format table|json\n", cmd_ps, 0},
 	{"resume", "ID", "thaw a container's processes", NULL, cmd_resume, 0},
 	{"run", "[FLAGS] ID", "create and start a container, and wait for it",
-	 "  -b, --bundle DIR       directory with config.json (.)\n"
-	 "  -d, --detach           do not wait\n"
-	 "      --keep             do not delete it in the end\n"
-	 "      --console-socket S unix socket that receives the terminal\n"
-	 "      --pid-file FILE    where the pid goes\n"
-	 "      --preserve-fds N   fds 3 to N+2 stay open\n"
-	 "      --no-new-keyring   keep the caller's session keyring\n"
-	 "      --no-pivot, --no-subreaper  accepted\n",
+	 CREATE_FLAGS "  -d, --detach           do not wait\n"
+		      "      --keep             do not delete it in the end\n"
+		      "      --no-subreaper     leave orphans to others\n",
 	 cmd_run, 0},
 	{"spec", "[-b DIR] [--rootless]", "write an example config.json",
 	 "  -b, --bundle DIR       where (.)\n"
+	 "  -f, --file FILE        its name there; it may exist\n"
 	 "      --rootless         for an ordinary user\n",
 	 cmd_spec, 0},
 	{"start", "ID", "run the program of a created container", NULL, cmd_start, 0},
 	{"state", "ID", "print a container's state as JSON", NULL, cmd_state, 0},
+	{"update", "[FLAGS] ID", "change a container's limits",
+	 "  -r, --resources FILE   resources as JSON; -: from standard input\n"
+	 "      --blkio-weight, --cpu-burst, --cpu-idle, --cpu-period, --cpu-quota,\n"
+	 "      --cpu-rt-period, --cpu-rt-runtime, --cpu-share, --cpuset-cpus,\n"
+	 "      --cpuset-mems, --memory, --memory-reservation, --memory-swap,\n"
+	 "      --pids-limit, --l3-cache-schema, --mem-bw-schema VALUE\n"
+	 "      --kernel-memory, --kernel-memory-tcp  have no effect\n",
+	 cmd_update, 0},
 };
 
 static const char usage_text[] =
 	"Flags:\n"
 	"      --root DIR         states of containers (/run/cribox/oci; /run/runc, "
 	"/run/crun\n"
-	"                         when called so)\n"
+	"                         when called so; a user's: below $XDG_RUNTIME_DIR)\n"
 	"      --log FILE         the error of a failure also goes here\n"
 	"      --log-format text|json\n"
-	"      --debug            more words\n"
-	"      --rootless BOOL    accepted\n"
+	"      --log-level LEVEL, --debug  more words\n"
+	"      --rootless true|false|auto  whether cgroups can be missed\n"
 	"      --systemd-cgroup   systemd makes the cgroups (cgroupsPath "
 	"slice:prefix:name)\n"
+	"      --cgroup-manager cgroupfs|systemd|disabled\n"
 	"  -v, --version\n\n"
 	"Commands (COMMAND --help says more):\n"
-	"  create start run exec kill delete state list ps pause resume spec features "
-	"plan\n";
-
-int cli_flag(int argc, char **argv, const char *shorts, const struct option *longs,
-	     struct err *err)
-{
-	int c;
-
-	opterr = 0;
-	c = getopt_long_only(argc, argv, shorts, longs, NULL);
-	if (c == '?' || c == ':') {
-		err_set(err, ERR_INVALID, "%s: flag %s: %s", argv[0],
-			optind > 0 && argv[optind - 1] ? argv[optind - 1] : "",
-			c == ':' ? "flag needs an argument" : "provided but not defined");
-		return -2;
-	}
-	return c;
-}
-
-const char *cli_id(int argc, char **argv, struct err *err)
-{
-	if (optind >= argc) {
-		err_set(err, ERR_INVALID,
-			"%s: exactly 1 argument is needed: container id cannot be empty",
-			argv[0]);
-		return NULL;
-	}
-	return ctr_check_id(argv[optind], err) < 0 ? NULL : argv[optind];
-}
-
-void cli_warn(const struct buf *lines)
-{
-	if (lines->len && write(2, lines->data, lines->len) < 0)
-		return;
-}
+	"  create start run exec kill delete state list ps pause resume update events\n"
+	"  spec features plan\n";
 
 /* --- errors ------------------------------------------------------------------------- */
 
@@ -194,26 +174,37 @@ static void report(const struct oci_cli *cli, const char *msg)
 
 /* --- dispatch ----------------------------------------------------------------------- */
 
-static const char *default_root(const char *name)
+/*
+ * /run/NAME, or $XDG_RUNTIME_DIR/NAME of an ordinary user; crun takes that for root, too.
+ */
+static const char *default_root(const struct oci_cli *cli, struct arena *a)
 {
-	return str_eq(name, "runc")   ? "/run/runc"
-	       : str_eq(name, "crun") ? "/run/crun"
-				      : "/run/cribox/oci";
+	static const char *const names[] = {
+		[LIKE_CRIBOX] = "cribox/oci", [LIKE_RUNC] = "runc", [LIKE_CRUN] = "crun"};
+	const char *dir = getenv("XDG_RUNTIME_DIR"), *user = getenv("USER");
+	bool ordinary = geteuid() != 0 ||
+			(cli_in_userns() && !str_empty(user) && !str_eq(user, "root"));
+
+	if (str_empty(dir) || (!ordinary && cli->like != LIKE_CRUN))
+		dir = "/run";
+	return arena_fmt(a, "%s/%s", dir, names[cli->like]);
 }
 
 /* Callers choose what they may ask for by the name in the first line. */
 static void print_version(const struct oci_cli *cli)
 {
-	if (str_eq(cli->name, "runc"))
+	if (cli->like == LIKE_RUNC)
 		puts("runc version 1.3.0+cribox-" CRIBOX_VERSION);
-	else if (str_eq(cli->name, "crun"))
+	else if (cli->like == LIKE_CRUN)
 		puts("crun version 1.20+cribox-" CRIBOX_VERSION);
 	else
 		puts("cribox oci version " CRIBOX_VERSION);
 	printf("commit: %s\n", CRIBOX_VERSION);
-	if (str_eq(cli->name, "crun"))
+	if (cli->like == LIKE_CRUN)
 		printf("rundir: %s\n", cli->root);
 	puts("spec: " OCI_VERSION);
+	if (cli->like == LIKE_CRUN)
+		puts("+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF +CRIU");
 }
 
 static const struct oci_cmd *find(const char *name)
@@ -247,68 +238,123 @@ enum {
 	FLAG_ROOT = 256,
 	FLAG_LOG,
 	FLAG_FORMAT,
+	FLAG_LEVEL,
 	FLAG_DEBUG,
 	FLAG_SYSTEMD,
 	FLAG_MANAGER,
-	FLAG_IGNORED
+	FLAG_ROOTLESS,
+	FLAG_CRIU
 };
 
 static const struct option global_flags[] = {
 	{"root", 1, NULL, FLAG_ROOT},
 	{"log", 1, NULL, FLAG_LOG},
 	{"log-format", 1, NULL, FLAG_FORMAT},
-	{"log-level", 1, NULL, FLAG_IGNORED},
-	{"debug", 0, NULL, FLAG_DEBUG},
-	{"systemd-cgroup", 0, NULL, FLAG_SYSTEMD},
+	{"log-level", 1, NULL, FLAG_LEVEL},
+	{"debug", 2, NULL, FLAG_DEBUG},
+	{"systemd-cgroup", 2, NULL, FLAG_SYSTEMD},
 	{"cgroup-manager", 1, NULL, FLAG_MANAGER},
-	{"rootless", 1, NULL, FLAG_IGNORED},
-	{"criu", 1, NULL, FLAG_IGNORED},
+	{"rootless", 1, NULL, FLAG_ROOTLESS},
+	{"criu", 1, NULL, FLAG_CRIU},
 	{"help", 0, NULL, 'h'},
 	{"version", 0, NULL, 'v'},
 	{NULL, 0, NULL, 0},
 };
 
+static int set_root(struct oci_cli *cli, const char *dir, struct arena *a,
+		    struct err *err)
+{
+	char here[PATH_MAX];
+
+	if (*dir != '/' && !getcwd(here, sizeof(here)))
+		return err_sys(err, errno, "current directory");
+	cli->root = *dir == '/' ? dir : arena_fmt(a, "%s/%s", here, dir);
+	cli->root_given = true;
+	if (!cli->root[strspn(cli->root, "/")])
+		return err_set(err, ERR_INVALID,
+			       "root directory: \"/\" cannot be used as --root");
+	return 0;
+}
+
+/* crun's callers write file:PATH, and may want the journal, which stderr stands for. */
+static void set_log(struct oci_cli *cli, const char *text)
+{
+	cli->log = text;
+	if (cli->like != LIKE_CRUN)
+		return;
+	if (str_starts(text, "file:"))
+		cli->log = text + strlen("file:");
+	else if (str_starts(text, "journald:") || str_starts(text, "syslog:"))
+		cli->log = NULL;
+}
+
+static int set_word(struct oci_cli *cli, int flag, const char *text, struct err *err)
+{
+	switch (flag) {
+	case FLAG_FORMAT:
+		cli->log_json = str_eq(text, "json");
+		return cli->log_json || str_eq(text, "text")
+			       ? 0
+			       : err_set(err, ERR_INVALID, "invalid log-format: %s",
+					 text);
+	case FLAG_LEVEL:
+		cli->debug = str_eq(text, "debug");
+		return 0;
+	case FLAG_ROOTLESS:
+		if (str_eq(text, "auto"))
+			return 0;
+		cli->rootless = cli_switch(text);
+		return cli->rootless || str_eq(text, "false")
+			       ? 0
+			       : err_set(err, ERR_INVALID, "invalid rootless: %s", text);
+	default:
+		cli->driver = str_eq(text, "systemd")	 ? DRIVER_SYSTEMD
+			      : str_eq(text, "disabled") ? DRIVER_NONE
+							 : DRIVER_CGROUPFS;
+		return cli->driver != DRIVER_CGROUPFS || str_eq(text, "cgroupfs")
+			       ? 0
+			       : err_set(err, ERR_INVALID, "unknown cgroup manager: %s",
+					 text);
+	}
+}
+
 /* The flags before the command. Returns 1 if the command is next, 0 if all is done. */
-static int parse(struct oci_cli *cli, int argc, char **argv, struct err *err)
+static int parse(struct oci_cli *cli, int argc, char **argv, struct arena *a,
+		 struct err *err)
 {
 	int c;
 
 	optind = 1;
-	while ((c = cli_flag(argc, argv, "+hv", global_flags, err)) != -1) {
+	while ((c = cli_flag(argc, argv, "+hvV", global_flags, err)) != -1) {
 		switch (c) {
 		case FLAG_ROOT:
-			cli->root = optarg;
-			cli->root_given = true;
+			if (set_root(cli, optarg, a, err) < 0)
+				return -1;
 			break;
 		case FLAG_LOG:
-			cli->log = optarg;
-			break;
-		case FLAG_FORMAT:
-			cli->log_json = str_eq(optarg, "json");
-			if (!cli->log_json && !str_eq(optarg, "text"))
-				return err_set(err, ERR_INVALID, "invalid log-format: %s",
-					       optarg);
+			set_log(cli, optarg);
 			break;
 		case FLAG_DEBUG:
-			cli->debug = true;
+			cli->debug = cli_switch(optarg);
 			break;
 		case FLAG_SYSTEMD:
-			cli->systemd = true;
+			if (cli_switch(optarg))
+				cli->driver = DRIVER_SYSTEMD;
 			break;
-		case FLAG_MANAGER:
-			cli->systemd = str_eq(optarg, "systemd");
-			if (!cli->systemd && !str_eq(optarg, "cgroupfs"))
-				return err_set(err, ERR_INVALID,
-					       "unknown cgroup manager: %s", optarg);
+		case FLAG_CRIU:
+			cli->criu = optarg;
 			break;
 		case 'h':
 			return help(cli, NULL);
 		case 'v':
+		case 'V':
 			print_version(cli);
 			return 0;
 		case -2:
 			return -1;
 		default:
+			if (set_word(cli, c, optarg, err) < 0)
+				return -1;
 			break;
 		}
 	}
@@ -321,17 +367,28 @@ static bool enters(const struct oci_cmd *cmd)
 	return cmd->run == cmd_create || cmd->run == cmd_run || cmd->run == cmd_exec;
 }
 
+static enum oci_like who(const char *base)
+{
+	return str_eq(base, "runc")   ? LIKE_RUNC
+	       : str_eq(base, "crun") ? LIKE_CRUN
+				      : LIKE_CRIBOX;
+}
+
 static int run(int argc, char **argv, struct err *err)
 {
 	const char *slash = strrchr(argv[0], '/');
 	const char *base = slash ? slash + 1 : argv[0];
 	struct oci_cli cli = {.name = str_eq(base, "oci") ? "cribox oci" : base,
-			      .root = default_root(base)};
+			      .like = who(base),
+			      .rootless = geteuid() != 0 || cli_in_userns(),
+			      .criu = "criu"};
 	const struct oci_cmd *cmd;
 	char *const *all = argv;
+	ARENA_AUTO a = {0};
 	int r;
 
-	r = parse(&cli, argc, argv, err);
+	cli.root = default_root(&cli, &a);
+	r = parse(&cli, argc, argv, &a, err);
 	if (r < 0)
 		return report(&cli, err->msg), 1;
 	if (r == 0)

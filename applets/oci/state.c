@@ -51,7 +51,7 @@ int ctr_make(const struct oci_cli *cli, struct ctr *c, const char *id, struct er
 {
 	FD_AUTO root = open_root(cli, true, err);
 
-	*c = (struct ctr){.dir = -1};
+	*c = (struct ctr){.dir = -1, .cgroup = ""};
 	if (root < 0)
 		return -1;
 	if (mkdirat(root, id, 0711) < 0) {
@@ -69,6 +69,7 @@ int ctr_save(struct ctr *c, struct err *err)
 {
 	JSON_MUT_AUTO d = json_new();
 	yyjson_mut_val *root = yyjson_mut_doc_get_root(d);
+	yyjson_mut_val *stdio = json_add_arr(d, root, "stdio");
 	BUF_AUTO text = {0};
 
 	json_add_i64(d, root, "format", FORMAT);
@@ -85,6 +86,9 @@ int ctr_save(struct ctr *c, struct err *err)
 	json_add_i64(d, root, "pid", c->pid);
 	json_add_u64(d, root, "start_time", c->start_time);
 	json_add_bool(d, root, "own_pids", c->own_pids);
+	json_add_bool(d, root, "ready", c->ready);
+	for (int i = 0; i < 3; i++)
+		yyjson_mut_arr_add_strcpy(d, stdio, str_or_empty(c->stdio[i]));
 	json_write(d, true, &text);
 	return file_replace(c->dir, "state.json", text.data, text.len, 0600, false, err);
 }
@@ -99,10 +103,11 @@ int ctr_load(const struct oci_cli *cli, struct ctr *c, const char *id, struct er
 	FD_AUTO root = open_root(cli, false, err);
 	JSON_AUTO doc = NULL;
 	BUF_AUTO text = {0};
-	yyjson_val *v;
+	yyjson_val *v, *one;
 	struct stat st;
+	int n = 0;
 
-	*c = (struct ctr){.dir = -1};
+	*c = (struct ctr){.dir = -1, .cgroup = ""};
 	if (root < 0)
 		return err->sys == ENOENT ? not_there(id, err) : -1;
 	c->dir = file_open(root, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, err);
@@ -129,6 +134,10 @@ int ctr_load(const struct oci_cli *cli, struct ctr *c, const char *id, struct er
 	c->pid = (pid_t)json_i64(v, "pid", 0);
 	c->start_time = json_u64(v, "start_time", 0);
 	c->own_pids = json_bool(v, "own_pids", false);
+	c->ready = json_bool(v, "ready", false);
+	json_each (one, json_arr(v, "stdio"))
+		if (n < 3 && yyjson_is_str(one))
+			c->stdio[n++] = arena_strdup(&c->arena, yyjson_get_str(one));
 	if (fstat(c->dir, &st) == 0)
 		c->owner = st.st_uid;
 	return 0;
@@ -176,6 +185,8 @@ enum ctr_status ctr_status(const struct ctr *c, const struct cgroups *g)
 		return CTR_CREATING;
 	if (!ctr_alive(c))
 		return CTR_STOPPED;
+	if (!c->ready)
+		return CTR_CREATING;
 	if (g && *c->cgroup && cgroup_frozen(g, c->cgroup))
 		return CTR_PAUSED;
 	return fstatat(c->dir, "exec.fifo", &st, AT_SYMLINK_NOFOLLOW) == 0 ? CTR_CREATED
@@ -192,4 +203,31 @@ int ctr_pidfd(const struct ctr *c, struct err *err)
 	if (fd < 0 || !ctr_alive(c))
 		return err_set(err, ERR_STATE, "container not running");
 	return fd_take(&fd);
+}
+
+int ctr_open(const struct oci_cli *cli, int argc, char **argv, struct ctr *c,
+	     struct cgroups **ret_g, struct err *err)
+{
+	const char *id = cli_id(argc, argv, err);
+	struct err ignored;
+
+	if (!id || ctr_load(cli, c, id, err) < 0)
+		return -1;
+	*ret_g = cgroups_open(&ignored);
+	return 0;
+}
+
+void ctr_close(struct ctr *c, struct cgroups *g)
+{
+	cgroups_free(g);
+	ctr_done(c);
+}
+
+int ctr_run_hooks(const struct ctr *c, enum oci_hook_kind kind, pid_t pid,
+		  struct buf *warnings, struct err *err)
+{
+	const struct oci_hook_state st = {
+		.id = c->id, .bundle = c->bundle, .pid = pid, .dir = -1};
+
+	return oci_hooks_run(c->spec, kind, &st, warnings, err);
 }

@@ -1,0 +1,196 @@
+/* start, run: what was created runs. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "oci/cli.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/proc.h"
+#include "os/sock.h"
+
+/* Says go. */
+static int release_init(const struct ctr *c, struct err *err)
+{
+	FD_AUTO fd = openat(c->dir, "exec.fifo",
+			    O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENXIO
+			       ? err_set(err, ERR_STATE,
+					 "cannot start a container that has stopped")
+			       : err_sys(err, errno, "open exec.fifo");
+	/* gone first: whoever asks from now on sees it running */
+	if (unlinkat(c->dir, "exec.fifo", 0) < 0)
+		return err_sys(err, errno, "cannot start an already running container");
+	if (write(fd, "0", 1) != 1)
+		return err_sys(err, errno, "write to exec.fifo");
+	return 0;
+}
+
+/* --- start -------------------------------------------------------------------------- */
+
+/* The hooks that a started program is for. One that fails ends it. */
+static int poststart(struct ctr *c, int pidfd, struct buf *warnings, struct err *err)
+{
+	if (ctr_run_hooks(c, OCI_HOOK_POSTSTART, c->pid, warnings, err) == 0)
+		return 0;
+	proc_kill(pidfd, SIGKILL);
+	return -1;
+}
+
+static int start(struct ctr *c, struct err *err)
+{
+	FD_AUTO pidfd = ctr_pidfd(c, err);
+	FD_AUTO notify = -1;
+	BUF_AUTO warnings = {0};
+
+	if (pidfd < 0 || ctr_load_spec(c, err) < 0 || notify_listen(c, &notify, err) < 0)
+		return -1;
+	if (release_init(c, err) < 0 || poststart(c, pidfd, &warnings, err) < 0)
+		return -1;
+	return notify < 0 ? 0 : notify_wait(notify, c, pidfd, err);
+}
+
+int cmd_start(const struct oci_cli *cli, int argc, char **argv, struct err *err)
+{
+	struct cgroups *g = NULL;
+	struct ctr c = {.dir = -1};
+	int r;
+
+	if (cli_no_flags(argc, argv, err) < 0 ||
+	    ctr_open(cli, argc, argv, &c, &g, err) < 0) {
+		ctr_close(&c, g);
+		return -1;
+	}
+	switch (ctr_status(&c, g)) {
+	case CTR_CREATED:
+		r = start(&c, err);
+		break;
+	case CTR_PAUSED:
+		r = err_set(err, ERR_STATE,
+			    "cannot start a container in the paused state");
+		break;
+	case CTR_RUNNING:
+		r = err_set(err, ERR_STATE, "cannot start an already running container");
+		break;
+	case CTR_STOPPED:
+		r = err_set(err, ERR_STATE, "cannot start a container that has stopped");
+		break;
+	case CTR_CREATING:
+	default:
+		r = err_set(err, ERR_NOT_FOUND,
+			    "container does not exist: %s is still being created", c.id);
+		break;
+	}
+	ctr_close(&c, g);
+	return r;
+}
+
+/* --- run ---------------------------------------------------------------------------- */
+
+/* A child of ours waits for the container's word while we wait for its end. */
+static void notify_beside(int notify, const struct ctr *c, int pidfd)
+{
+	struct err ignored;
+
+	if (notify >= 0 && fork() == 0) {
+		notify_wait(notify, c, pidfd, &ignored);
+		_exit(0);
+	}
+}
+
+/* Starts what was created. If it died meanwhile, it is taken away, and its reason is
+ * told. */
+static int go(struct create *c, const struct oci_started *st, struct err *err)
+{
+	FD_AUTO notify = -1;
+	struct err ignored;
+	int r = -1;
+
+	if (notify_listen(&c->ctr, &notify, err) == 0)
+		r = release_init(&c->ctr, err);
+	if (r == 0)
+		r = poststart(&c->ctr, st->pidfd, &c->warnings, err);
+	if (r == 0 && notify >= 0 && c->detach)
+		r = notify_wait(notify, &c->ctr, st->pidfd, err);
+	else if (r == 0)
+		notify_beside(notify, &c->ctr, st->pidfd);
+	if (r == 0)
+		return 0;
+	create_explain(c, err);
+	err_wrap(err, "%s run failed", c->cli->name);
+	proc_kill(st->pidfd, SIGKILL);
+	ctr_destroy(c->cli, &c->ctr, c->group.cgroups, &c->warnings, &ignored);
+	return -1;
+}
+
+/* The foreground part: the exit status. */
+static int attend(struct create *c, const struct oci_started *st, int master,
+		  struct err *err)
+{
+	int status;
+
+	if (go(c, st, err) < 0)
+		return -1;
+	if (c->detach)
+		return 0;
+	/* an exec that fails now has said so on the container's stderr */
+	status = wait_child(st->pid, st->pidfd, master, err);
+	buf_reset(&c->warnings);
+	if (!c->keep &&
+	    ctr_destroy(c->cli, &c->ctr, c->group.cgroups, &c->warnings, err) < 0)
+		return -1;
+	cli_warn(&c->warnings);
+	return status;
+}
+
+static int run(struct create *c, struct err *err)
+{
+	struct oci_started st = {.pidfd = -1, .errfd = -1};
+	int pair[2] = {-1, -1}, r;
+	FD_AUTO socket = -1;
+	FD_AUTO master = -1;
+
+	if (c->console_socket) {
+		socket = sock_connect_unix(c->console_socket, err);
+		if (socket < 0)
+			return -1;
+	} else if (!c->detach) {
+		if (sock_pair(pair, err) < 0)
+			return -1;
+		if (!c->no_subreaper)
+			prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	}
+	r = create_container(c, socket >= 0 ? socket : pair[1], &st, err);
+	fd_close(&pair[1]);
+	if (r < 0) {
+		err_wrap(err, "%s run failed", c->cli->name);
+		create_undo(c);
+	} else {
+		if (pair[0] >= 0 && oci_spec_process(c->ctr.spec)->terminal)
+			master = wait_master(pair[0], err);
+		r = attend(c, &st, master, err);
+	}
+	fd_close(&pair[0]);
+	fd_close(&st.pidfd);
+	fd_close(&st.errfd);
+	return r;
+}
+
+int cmd_run(const struct oci_cli *cli, int argc, char **argv, struct err *err)
+{
+	struct create c = {
+		.cli = cli, .run = true, .ctr = {.dir = -1}, .group = {.holder = -1}};
+	int r = create_parse(&c, argc, argv, err);
+
+	if (r == 0)
+		r = run(&c, err);
+	create_done(&c);
+	return r;
+}
