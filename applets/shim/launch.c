@@ -479,6 +479,12 @@ static int receive_console(int sock, struct err *err)
 	return fd;
 }
 
+/* The filters of all pods' containers, compiled once. */
+static const char *seccomp_cache(struct launch *l)
+{
+	return arena_fmt(&l->arena, "%s/seccomp", l->shim->state);
+}
+
 pid_t launch_start(struct container *ct, const int stdio[3], int *ret_console,
 		   struct err *err)
 {
@@ -510,6 +516,7 @@ pid_t launch_start(struct container *ct, const int stdio[3], int *ret_console,
 		how.cgroup = ct->cgroup;
 		how.for_parent = true;
 		how.pdeathsig = SIGKILL;
+		how.seccomp_cache = seccomp_cache(&l);
 		r = oci_start(&how, &started, &warnings, err);
 		say_warnings(ct->shim, &warnings);
 	}
@@ -543,7 +550,8 @@ pid_t launch_exec(struct container *ct, const struct launch_exec *x, int *ret_co
 	if (load_spec(ct->req, &l.arena, &l.spec, err) < 0 ||
 	    (x->tty && sock_pair(l.console, err) < 0))
 		return -1;
-	if (!ct->filter.len && oci_seccomp_compile(l.spec, NULL, &ct->filter, err) < 0)
+	if (!ct->filter.len &&
+	    oci_seccomp_compile(l.spec, seccomp_cache(&l), &ct->filter, err) < 0)
 		return -1;
 	l.process = oci_spec_process(l.spec);
 	set_user(l.process, ct, &l.arena);
