@@ -24,7 +24,7 @@
 #include "os/file.h"
 #include "os/sock.h"
 
-enum { STOP_SECONDS = 5 };
+enum { STOP_SECONDS = 5, LOCK_TRIES = 50, LOCK_US = 10000 };
 
 static int network_ready(void *arg, struct err *err)
 {
@@ -86,7 +86,10 @@ static void on_signal(void *arg, const struct signalfd_siginfo *si)
 	}
 }
 
-/* One daemon per root: the lock goes with the process, however it ends. */
+/*
+ * One daemon per root: the lock goes with the process, however it ends. A role that it was
+ * about to start has the lock a moment longer, until it is executed.
+ */
 static int lock_root(struct crid *d, struct err *err)
 {
 	STR_AUTO path = xasprintf("%s/crid.lock", d->st.state);
@@ -94,8 +97,12 @@ static int lock_root(struct crid *d, struct err *err)
 	d->lock = file_open(AT_FDCWD, path, O_RDWR | O_CREAT, 0600, err);
 	if (d->lock < 0)
 		return -1;
-	if (flock(d->lock, LOCK_EX | LOCK_NB) < 0)
-		return err_set(err, ERR_EXISTS, "another crid serves %s", d->st.state);
+	for (unsigned i = 0; flock(d->lock, LOCK_EX | LOCK_NB) < 0; i++)
+		if (i == LOCK_TRIES)
+			return err_set(err, ERR_EXISTS, "another crid serves %s",
+				       d->st.state);
+		else
+			usleep(LOCK_US);
 	return 0;
 }
 
@@ -199,6 +206,7 @@ static void tidy(const struct crid *d)
 static int run(int argc, char **argv, struct err *err)
 {
 	struct crid d = {.log = {2, LOG_LEVEL_INFO, "crid", 1}, .lock = -1};
+	unsigned dropped = 0;
 	int r;
 
 	list_init(&d.children);
@@ -211,6 +219,8 @@ static int run(int argc, char **argv, struct err *err)
 		puts("crid: the configuration is good");
 		return 0;
 	}
+	d.log.fd = fd_log();
+	d.log.dropped = &dropped;
 	r = serve(&d, err);
 	if (d.stopping)
 		tidy(&d);

@@ -83,6 +83,18 @@ yyjson_doc *images_status(struct ctl *c, const char *image, bool verbose,
 const char *images_pull(struct ctl *c, const struct opts *o, const char *image,
 			yyjson_val *annotations, yyjson_val *pod, struct err *err);
 
+/* The options of the lists pods and ps, FILTERS in between, and of the two inspects. */
+#define LIST_OPTS(FILTERS)                                                  \
+	"      --id ID                 whose id begins so\n" FILTERS        \
+	"  -o, --output FORMAT         table (default), json or yaml\n"     \
+	"  -q, --quiet                 only ids\n"                          \
+	"  -v, --verbose               all there is, one below the other\n" \
+	"      --no-trunc              full ids\n"
+#define INSPECT_OPTS                                                        \
+	"  -o, --output FORMAT         json (default), yaml or table\n"     \
+	"  -q, --quiet                 without the runtime's own details\n" \
+	"      --template TEXT         for go-template, which is not there yet\n"
+
 /* The options that images_pull looks at. */
 #define PULL_OPTS                                                          \
 	"      --creds USER[:PASS]     for the registry (CRICTL_CREDS)\n"  \

@@ -287,17 +287,9 @@ static const char runp_opts[] = "  -r, --runtime HANDLER       runtime handler\n
 	"  -l, --latest                only the newest\n"              \
 	"  -n, --last N                only the N newest\n"
 
-static const char pods_opts[] =
-	"      --id ID                 whose id begins so\n" FILTERS
-	"  -o, --output FORMAT         table (default), json or yaml\n"
-	"  -q, --quiet                 only ids\n"
-	"  -v, --verbose               all there is, one below the other\n"
-	"      --no-trunc              full ids\n";
+static const char pods_opts[] = LIST_OPTS(FILTERS);
 
-static const char inspectp_opts[] =
-	FILTERS "  -o, --output FORMAT         json (default), yaml or table\n"
-		"  -q, --quiet                 without the runtime's own details\n"
-		"      --template TEXT         for go-template, which is not there yet\n";
+static const char inspectp_opts[] = FILTERS INSPECT_OPTS;
 
 static const char rmp_opts[] = "  -a, --all                   all pods\n"
 			       "  -f, --force                 stop those that run\n";

@@ -296,17 +296,9 @@ static int run_inspect(struct ctl *c, const struct opts *o, struct err *err)
 	"  -n, --last N                only the N newest, in any state\n"
 
 static const char ps_opts[] =
-	"      --id ID                 whose id begins so\n" FILTERS
-	"  -o, --output FORMAT         table (default), json or yaml\n"
-	"  -q, --quiet                 only ids\n"
-	"  -v, --verbose               all there is, one below the other\n"
-	"      --no-trunc              full ids\n"
-	"  -r, --resolve-image-path    an image's name, not its id\n";
+	LIST_OPTS(FILTERS) "  -r, --resolve-image-path    an image's name, not its id\n";
 
-static const char inspect_opts[] =
-	FILTERS "  -o, --output FORMAT         json (default), yaml or table\n"
-		"  -q, --quiet                 without the runtime's own details\n"
-		"      --template TEXT         for go-template, which is not there yet\n";
+static const char inspect_opts[] = FILTERS INSPECT_OPTS;
 
 const struct command ctl_ps = {
 	.name = "ps",

@@ -96,18 +96,13 @@ static int peer_new(struct shim *s, int fd_taken, bool events, struct err *err)
 	return 0;
 }
 
-static void on_accept(struct loop_fd *src, unsigned events)
+static void on_conn(struct acceptor *a, int fd)
 {
-	struct shim *s = container_of(src, struct shim, listener);
+	struct shim *s = container_of(a, struct shim, acceptor);
 	struct err err;
 	pid_t pid;
 	uid_t uid;
-	int fd;
 
-	(void)events;
-	fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
-		return;
 	/* R28: root only, and a process that our pid namespace can see */
 	if (sock_peer(fd, &pid, &uid, &err) < 0 || uid != 0 || pid == 0) {
 		close(fd);
@@ -286,14 +281,13 @@ static int listen_socket(struct shim *s, struct err *err)
 {
 	STR_AUTO dir = xasprintf("%s/pods/%s", s->state, s->id);
 	STR_AUTO path = xasprintf("%s/shim.sock", dir);
+	int fd;
 
+	acceptor_init(&s->acceptor, s->loop, on_conn);
 	if (file_mkdirs(AT_FDCWD, dir, 0700, err) < 0)
 		return -1;
-	s->listener = (struct loop_fd){.fn = on_accept,
-				       .fd = sock_listen_unix(path, 0600, err)};
-	if (s->listener.fd < 0)
-		return -1;
-	return loop_fd_add(s->loop, &s->listener, LOOP_IN, err);
+	fd = sock_listen_unix(path, 0600, err);
+	return fd < 0 ? -1 : acceptor_listen(&s->acceptor, fd, err);
 }
 
 /* Away from crid: a session of our own, init as parent. Returns in the child only. */
@@ -343,7 +337,14 @@ static int serve(struct shim *s, struct err *err)
 	return r;
 }
 
-static int run(int argc, char **argv, struct err *err)
+/* What the command line says besides who we are. */
+struct options {
+	const char *container;
+	bool clean, remove;
+};
+
+static int read_options(struct shim *s, struct options *o, int argc, char **argv,
+			struct err *err)
 {
 	static const struct option options[] = {
 		{"id", 1, NULL, 'i'},	     {"root", 1, NULL, 'r'},
@@ -351,12 +352,43 @@ static int run(int argc, char **argv, struct err *err)
 		{"cleanup", 0, NULL, 'c'},   {"remove", 0, NULL, 'd'},
 		{"container", 1, NULL, 'C'}, {"when", 1, NULL, 'w'},
 		{"spec", 1, NULL, 'S'},	     {NULL, 0, NULL, 0}};
+	uint64_t when;
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
+		if (c == 'i')
+			s->id = optarg;
+		else if (c == 'r')
+			s->root = optarg;
+		else if (c == 's')
+			s->state = optarg;
+		else if (c == 'c')
+			o->clean = true;
+		else if (c == 'd')
+			o->remove = true;
+		else if (c == 'C')
+			o->container = optarg;
+		else if (c == 'S')
+			s->spec = optarg;
+		else if (c == 'w' && num_u64(optarg, 0, INT64_MAX, &when) == 0)
+			s->when = (int64_t)when;
+		else if (c != 'l' || log_level_parse(optarg, &s->log.level) < 0)
+			return err_set(err, ERR_INVALID, "shim: bad option %s",
+				       argv[optind - 1]);
+	if (!s->id || !s->root || !s->state || strchr(s->id, '/') || *s->id == '.' ||
+	    (o->container && strchr(o->container, '/')))
+		return err_set(err, ERR_INVALID,
+			       "shim: --id, --root and --state are needed");
+	return 0;
+}
+
+static int run(int argc, char **argv, struct err *err)
+{
+	unsigned dropped = 0;
 	struct shim s = {
 		.log = {2, LOG_LEVEL_INFO, "cribox shim", 1}, .rootfd = -1, .podfd = -1};
-	const char *container = NULL;
-	bool clean = false, remove = false;
-	uint64_t when = 0;
-	int c;
+	struct options o = {0};
 
 	list_init(&s.peers);
 	list_init(&s.children);
@@ -366,58 +398,18 @@ static int run(int argc, char **argv, struct err *err)
 	s.later.fn = late_exits;
 	for (unsigned i = 0; i < POD_NS_COUNT; i++)
 		s.pod.ns[i] = -1;
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
-		switch (c) {
-		case 'i':
-			s.id = optarg;
-			break;
-		case 'r':
-			s.root = optarg;
-			break;
-		case 's':
-			s.state = optarg;
-			break;
-		case 'l':
-			if (log_level_parse(optarg, &s.log.level) < 0)
-				return err_set(err, ERR_INVALID, "shim: log level %s",
-					       optarg);
-			break;
-		case 'c':
-			clean = true;
-			break;
-		case 'd':
-			remove = true;
-			break;
-		case 'C':
-			container = optarg;
-			break;
-		case 'S':
-			s.spec = optarg;
-			break;
-		case 'w':
-			if (num_u64(optarg, 0, INT64_MAX, &when) < 0)
-				return err_set(err, ERR_INVALID, "shim: --when %s",
-					       optarg);
-			s.when = (int64_t)when;
-			break;
-		default:
-			return err_set(err, ERR_INVALID, "shim: bad option");
-		}
-	if (!s.id || !s.root || !s.state || strchr(s.id, '/') || *s.id == '.' ||
-	    (container && strchr(container, '/')))
-		return err_set(err, ERR_INVALID,
-			       "shim: --id, --root and --state are needed");
-	if (proc_boot_id(s.boot_id, err) < 0)
+	if (read_options(&s, &o, argc, argv, err) < 0 || proc_boot_id(s.boot_id, err) < 0)
 		return -1;
-	if (clean)
+	if (o.clean)
 		return open_dirs(&s, err) < 0 && err->code != ERR_NOT_FOUND
 			       ? -1
-			       : cleanup_pod(&s, container, remove, err);
+			       : cleanup_pod(&s, o.container, o.remove, err);
 	/* our forks enter containers: nothing in there may write to our file */
 	if (self_protect(argv, err) < 0 || detach(err) < 0)
 		return -1;
 	protect();
+	s.log.fd = fd_log();
+	s.log.dropped = &dropped;
 	return serve(&s, err);
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "loop/accept.h"
 #include "loop/loop.h"
 #include "os/cgroup.h"
 #include "rpc/chan.h"
@@ -77,7 +78,7 @@ struct shim {
 	struct cgroups *cgroups;
 	char boot_id[40];
 	uint64_t start_time;
-	struct loop_fd listener;
+	struct acceptor acceptor;
 	struct list peers, children, containers;
 	uint64_t npeers;   /* so far */
 	struct list execs; /* exec_syncs under way */

@@ -13,11 +13,18 @@ struct log {
 	enum log_level level;
 	const char *name; /* of the applet: the first word of a line */
 	int time;	  /* nonzero: a time stamp before it */
+	/*
+	 * Not NULL: fd is non-blocking or a socket. A line that a stuck reader has no room
+	 * for is dropped and counted here; the next one that gets through tells.
+	 */
+	unsigned *dropped;
 };
 
 /* "error", "warn", "info", "debug" to a level. Returns 0 or -1. */
 int log_level_parse(const char *s, enum log_level *ret);
 
+/* Writes one line of at most LOG_LINE bytes: longer ones are cut. */
+enum { LOG_LINE = 4096 }; /* what a pipe takes as a whole (PIPE_BUF) */
 void log_line(const struct log *log, enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -238,15 +238,6 @@ static int take_container(struct pending *q, struct chan_msg *m, const struct er
 	return 0;
 }
 
-static yyjson_mut_doc *request(const char *op, const struct ctr *c)
-{
-	yyjson_mut_doc *d = json_new();
-
-	json_add_str(d, yyjson_mut_doc_get_root(d), "op", op);
-	json_add_str(d, yyjson_mut_doc_get_root(d), "id", c->id);
-	return d;
-}
-
 static void start_done(struct pending *q, struct chan_msg *m, const struct err *err)
 {
 	Cri__StartContainerResponse resp = CRI__START_CONTAINER_RESPONSE__INIT;
@@ -264,28 +255,8 @@ void do_StartContainer(struct rpc *r)
 
 	if (!c)
 		return rpc_fail(r, &err);
-	d = request("ctr.start", c);
+	d = shim_op("ctr.start", c->id);
 	shim_request(c->pod, r->call, c->id, d, NULL, start_done);
-}
-
-/* Stop and Remove of what is not there are success: they are retried. */
-static struct ctr *find_or_done(struct rpc *r, const char *id,
-				const ProtobufCMessage *done)
-{
-	struct err err;
-	struct ctr *c;
-
-	if (!*id) {
-		err_set(&err, ERR_INVALID, "container_id is empty");
-		rpc_fail(r, &err);
-		return NULL;
-	}
-	c = ctr_find(r->svc, id, &err);
-	if (!c && err.code == ERR_NOT_FOUND)
-		rpc_reply(r, done);
-	else if (!c)
-		rpc_fail(r, &err);
-	return c;
 }
 
 static void stop_done(struct pending *q, struct chan_msg *m, const struct err *err)
@@ -300,14 +271,15 @@ void do_StopContainer(struct rpc *r)
 {
 	const Cri__StopContainerRequest *req = (const void *)r->req;
 	Cri__StopContainerResponse resp = CRI__STOP_CONTAINER_RESPONSE__INIT;
-	struct ctr *c = find_or_done(r, req->container_id, &resp.base);
+	struct err err;
+	struct ctr *c = ctr_find(r->svc, req->container_id, &err);
 	JSON_MUT_AUTO d = NULL;
 
 	if (!c)
-		return;
+		return rpc_absent(r, req->container_id, &resp.base, &err);
 	if (!c->pod->chan || ctr_state(c) != CRI__CONTAINER_STATE__CONTAINER_RUNNING)
 		return rpc_reply(r, &resp.base);
-	d = request("ctr.stop", c);
+	d = shim_op("ctr.stop", c->id);
 	json_add_i64(d, yyjson_mut_doc_get_root(d), "timeout",
 		     req->timeout < 0 ? 0 : req->timeout);
 	shim_request(c->pod, r->call, c->id, d, NULL, stop_done);
@@ -332,16 +304,17 @@ void do_RemoveContainer(struct rpc *r)
 {
 	const Cri__RemoveContainerRequest *req = (const void *)r->req;
 	Cri__RemoveContainerResponse resp = CRI__REMOVE_CONTAINER_RESPONSE__INIT;
-	struct ctr *c = find_or_done(r, req->container_id, &resp.base);
+	struct err err;
+	struct ctr *c = ctr_find(r->svc, req->container_id, &err);
 	JSON_MUT_AUTO d = NULL;
 
 	if (!c)
-		return;
+		return rpc_absent(r, req->container_id, &resp.base, &err);
 	if (!c->pod->chan) {
 		shim_cleanup(c->pod, r->call, c->id, true, remove_done);
 		return;
 	}
-	d = request("ctr.remove", c);
+	d = shim_op("ctr.remove", c->id);
 	shim_request(c->pod, r->call, c->id, d, NULL, remove_done);
 }
 
@@ -366,7 +339,7 @@ void do_ReopenContainerLog(struct rpc *r)
 	}
 	if (!c)
 		return rpc_fail(r, &err);
-	d = request("ctr.reopen_log", c);
+	d = shim_op("ctr.reopen_log", c->id);
 	shim_request(c->pod, r->call, c->id, d, NULL, reopen_done);
 }
 

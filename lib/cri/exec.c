@@ -59,16 +59,15 @@ static void exec_done(struct pending *q, struct chan_msg *m, const struct err *e
 void do_ExecSync(struct rpc *r)
 {
 	const Cri__ExecSyncRequest *req = (const void *)r->req;
-	JSON_MUT_AUTO d = json_new();
-	yyjson_mut_val *root = yyjson_mut_doc_get_root(d);
+	JSON_MUT_AUTO d = NULL;
 	struct err err;
 	struct ctr *c = find_running(r, req->container_id, req->n_cmd, &err);
 
 	if (!c)
 		return rpc_fail(r, &err);
-	json_add_str(d, root, "op", "ctr.exec_sync");
-	json_add_str(d, root, "id", c->id);
-	json_add_i64(d, root, "timeout", req->timeout < 0 ? 0 : req->timeout);
+	d = shim_op("ctr.exec_sync", c->id);
+	json_add_i64(d, yyjson_mut_doc_get_root(d), "timeout",
+		     req->timeout < 0 ? 0 : req->timeout);
 	add_cmd(d, req->n_cmd, (const char *const *)req->cmd);
 	shim_request(c->pod, r->call, c->id, d, NULL, exec_done);
 }

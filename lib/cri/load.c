@@ -174,6 +174,7 @@ static void orphan_add(struct cri_service *s, const char *name, const char *why)
 {
 	struct orphan *o = xcalloc(1, sizeof(*o));
 
+	o->svc = s;
 	o->name = xstrdup(name);
 	o->why = xstrdup(why);
 	list_add(&s->orphans, &o->node);
@@ -201,8 +202,11 @@ static bool has_owner(struct cri_service *s, const char *name)
 
 static void orphan_removed(void *data, const struct err *err)
 {
-	(void)data;
-	(void)err; /* the next start tries again, and says so */
+	struct orphan *o = data;
+
+	if (err) /* the next start tries again */
+		log_error(o->svc->log, "containers/%s: %s", o->name, err->msg);
+	orphan_free(o);
 }
 
 /* All shims have said what is theirs: what is left is nobody's. */
@@ -213,13 +217,14 @@ static void orphans_settle(struct cri_service *s)
 		STR_AUTO id = xstrndup(is_half(o->name) ? o->name + 1 : o->name, ID_LEN);
 		struct err err;
 
-		if (!map_get(&s->ctr_ids, o->name) && !has_owner(s, o->name)) {
-			log_warn(s->log, "containers/%s is removed: %s", o->name, o->why);
-			if (s->host->spawn_cleanup(s->host_arg, id, o->name, true, 0,
-						   orphan_removed, NULL, &err) < 0)
-				log_error(s->log, "%s", err.msg);
+		if (map_get(&s->ctr_ids, o->name) || has_owner(s, o->name)) {
+			orphan_free(o);
+			continue;
 		}
-		orphan_free(o);
+		log_warn(s->log, "containers/%s is removed: %s", o->name, o->why);
+		if (s->host->spawn_cleanup(s->host_arg, id, o->name, true, 0,
+					   orphan_removed, o, &err) < 0)
+			orphan_removed(o, &err);
 	}
 }
 
@@ -291,10 +296,8 @@ static int load_sockets(struct cri_service *s, struct err *err)
 
 static void remove_ctr(struct pod *p, const char *id)
 {
-	JSON_MUT_AUTO d = json_new();
+	JSON_MUT_AUTO d = shim_op("ctr.remove", id);
 
-	json_add_str(d, yyjson_mut_doc_get_root(d), "op", "ctr.remove");
-	json_add_str(d, yyjson_mut_doc_get_root(d), "id", id);
 	chan_send(p->chan, CHAN_REQUEST, ++p->serial, d, NULL, 0, NULL, 0);
 	list_each (n, &p->svc->orphans) {
 		struct orphan *o = container_of(n, struct orphan, node);
@@ -361,7 +364,7 @@ static void dropped(struct pending *q, struct chan_msg *m, const struct err *err
 static int restore_pod(struct pod *p, const struct chan_msg *m)
 {
 	struct buf bytes = {0};
-	JSON_MUT_AUTO d = json_new();
+	JSON_MUT_AUTO d = shim_op("pod.remove", p->id);
 	struct err err;
 
 	buf_add(&bytes, m->blob, m->blob_len);
@@ -370,7 +373,6 @@ static int restore_pod(struct pod *p, const struct chan_msg *m)
 		return 0;
 	}
 	log_warn(p->svc->log, "pod %s is removed: %s", p->id, err.msg);
-	json_add_str(d, yyjson_mut_doc_get_root(d), "op", "pod.remove");
 	shim_request(p, NULL, NULL, d, NULL, dropped);
 	return -1;
 }
@@ -413,17 +415,15 @@ static void connect_pod(struct cri_service *s, struct pod *p)
 {
 	STR_AUTO path = xasprintf("%s/pods/%s/shim.sock", s->opt.state, p->id);
 	yyjson_val *rec = p->doc ? yyjson_doc_get_root(p->doc) : NULL;
-	JSON_MUT_AUTO d = json_new();
-	yyjson_mut_val *root = yyjson_mut_doc_get_root(d);
+	JSON_MUT_AUTO d = shim_op("pod.sync", p->id);
 	struct err err;
 	int fd = -1;
 
 	/* a socket of another boot is a file that nobody answers on */
 	fd = sock_connect_unix(path, &err);
 	if (fd >= 0 && shim_attach(p, fd, &err) == 0) {
-		json_add_str(d, root, "op", "pod.sync");
 		if (s->damaged)
-			json_add_bool(d, root, "restore", true);
+			json_add_bool(d, yyjson_mut_doc_get_root(d), "restore", true);
 		p->syncing = true;
 		s->syncing++;
 		shim_request(p, NULL, NULL, d, NULL, synced);

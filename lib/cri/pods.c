@@ -260,26 +260,6 @@ void do_RunPodSandbox(struct rpc *r)
 	shim_request(p, r->call, NULL, d, &p->request, run_done);
 }
 
-/* Stop and Remove of what is not there are success: they are retried. */
-static struct pod *find_or_done(struct rpc *r, const char *id,
-				const ProtobufCMessage *done)
-{
-	struct err err;
-	struct pod *p;
-
-	if (!*id) {
-		err_set(&err, ERR_INVALID, "pod_sandbox_id is empty");
-		rpc_fail(r, &err);
-		return NULL;
-	}
-	p = pod_find(r->svc, id, &err);
-	if (!p && err.code == ERR_NOT_FOUND)
-		rpc_reply(r, done);
-	else if (!p)
-		rpc_fail(r, &err);
-	return p;
-}
-
 static void stop_cleaned(struct pending *q, struct chan_msg *m, const struct err *err)
 {
 	Cri__StopPodSandboxResponse resp = CRI__STOP_POD_SANDBOX_RESPONSE__INIT;
@@ -304,29 +284,21 @@ static void stop_done(struct pending *q, struct chan_msg *m, const struct err *e
 		stop_cleaned(q, m, err);
 }
 
-static yyjson_mut_doc *request(const char *op, const char *id)
-{
-	yyjson_mut_doc *d = json_new();
-
-	json_add_str(d, yyjson_mut_doc_get_root(d), "op", op);
-	json_add_str(d, yyjson_mut_doc_get_root(d), "id", id);
-	return d;
-}
-
 void do_StopPodSandbox(struct rpc *r)
 {
 	const Cri__StopPodSandboxRequest *req = (const void *)r->req;
 	Cri__StopPodSandboxResponse resp = CRI__STOP_POD_SANDBOX_RESPONSE__INIT;
-	struct pod *p = find_or_done(r, req->pod_sandbox_id, &resp.base);
+	struct err err;
+	struct pod *p = pod_find(r->svc, req->pod_sandbox_id, &err);
 	JSON_MUT_AUTO d = NULL;
 
 	if (!p)
-		return;
+		return rpc_absent(r, req->pod_sandbox_id, &resp.base, &err);
 	if (!p->chan) {
 		shim_cleanup(p, r->call, NULL, false, stop_cleaned);
 		return;
 	}
-	d = request("pod.stop", p->id);
+	d = shim_op("pod.stop", p->id);
 	shim_request(p, r->call, NULL, d, NULL, stop_done);
 }
 
@@ -361,17 +333,18 @@ void do_RemovePodSandbox(struct rpc *r)
 {
 	const Cri__RemovePodSandboxRequest *req = (const void *)r->req;
 	Cri__RemovePodSandboxResponse resp = CRI__REMOVE_POD_SANDBOX_RESPONSE__INIT;
-	struct pod *p = find_or_done(r, req->pod_sandbox_id, &resp.base);
+	struct err err;
+	struct pod *p = pod_find(r->svc, req->pod_sandbox_id, &err);
 	JSON_MUT_AUTO d = NULL;
 
 	if (!p)
-		return;
+		return rpc_absent(r, req->pod_sandbox_id, &resp.base, &err);
 	p->removing = true;
 	if (!p->chan) {
 		shim_cleanup(p, r->call, NULL, true, remove_cleaned);
 		return;
 	}
-	d = request("pod.remove", p->id);
+	d = shim_op("pod.remove", p->id);
 	shim_request(p, r->call, NULL, d, NULL, remove_done);
 }
 

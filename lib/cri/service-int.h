@@ -61,6 +61,7 @@ struct ctr {
 /* A directory of a container that is not in the index: some shim's, or to be removed. */
 struct orphan {
 	struct list node;
+	struct cri_service *svc;
 	char *name; /* below containers/ */
 	char *why;
 };
@@ -109,7 +110,16 @@ void new_id(char id[ID_LEN + 1]);
 struct pod *pod_find(struct cri_service *s, const char *id, struct err *err);
 struct ctr *ctr_find(struct cri_service *s, const char *id, struct err *err);
 
+/*
+ * Stop and Remove of what is not there are success, as they are retried: answers a call for
+ * an object that was not found, for the reason in err, or whose id is missing.
+ */
+void rpc_absent(struct rpc *r, const char *id, const ProtobufCMessage *done,
+		const struct err *err);
+
 /* shims.c: the connections to the shims */
+/* A request of the shim's protocol about a pod or container. */
+yyjson_mut_doc *shim_op(const char *op, const char *id);
 /* Sends a request to the pod's shim; done is called exactly once, later. */
 void shim_request(struct pod *p, struct grpc_call *call, const char *ctr_id,
 		  yyjson_mut_doc *d, const struct buf *blob,

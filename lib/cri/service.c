@@ -103,6 +103,21 @@ void rpc_fail(struct rpc *r, const struct err *err)
 	grpc_fail(r->call, err);
 }
 
+void rpc_absent(struct rpc *r, const char *id, const ProtobufCMessage *done,
+		const struct err *err)
+{
+	struct err empty;
+
+	if (!*id) {
+		err_set(&empty, ERR_INVALID, "the id is empty");
+		rpc_fail(r, &empty);
+	} else if (err->code == ERR_NOT_FOUND) {
+		rpc_reply(r, done);
+	} else {
+		rpc_fail(r, err);
+	}
+}
+
 void new_id(char id[ID_LEN + 1])
 {
 	unsigned char bytes[ID_LEN / 2];

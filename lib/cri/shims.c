@@ -18,7 +18,8 @@ static void on_event(struct pod *p, struct chan_msg *m)
 		return;
 	}
 	c = map_get(&p->svc->ctr_ids, str_or_empty(json_str(v ? v : m->json, "id")));
-	if (!c && v) /* the daemon before this one has asked for it */
+	/* the daemon before this one has asked for it */
+	if (!c && str_eq(str_or_empty(json_str(v, "state")), "created"))
 		ctr_adopt(p, v);
 	if (!c || c->pod != p)
 		return;
@@ -82,21 +83,41 @@ int shim_attach(struct pod *p, int fd_taken, struct err *err)
 	return p->chan ? 0 : -1;
 }
 
-void shim_request(struct pod *p, struct grpc_call *call, const char *ctr_id,
-		  yyjson_mut_doc *d, const struct buf *blob,
-		  void (*done)(struct pending *q, struct chan_msg *reply,
-			       const struct err *err))
+yyjson_mut_doc *shim_op(const char *op, const char *id)
+{
+	yyjson_mut_doc *d = json_new();
+
+	json_add_str(d, yyjson_mut_doc_get_root(d), "op", op);
+	json_add_str(d, yyjson_mut_doc_get_root(d), "id", id);
+	return d;
+}
+
+static struct pending *pending_new(struct pod *p, struct grpc_call *call,
+				   const char *ctr_id,
+				   void (*done)(struct pending *q, struct chan_msg *reply,
+						const struct err *err))
 {
 	struct pending *q = xcalloc(1, sizeof(*q));
-	struct err err;
 
 	q->svc = p->svc;
 	q->pod = p;
 	q->call = call;
 	q->done = done;
-	q->serial = ++p->serial;
 	if (ctr_id)
 		str_copy(q->id, sizeof(q->id), ctr_id);
+	list_init(&q->node);
+	return q;
+}
+
+void shim_request(struct pod *p, struct grpc_call *call, const char *ctr_id,
+		  yyjson_mut_doc *d, const struct buf *blob,
+		  void (*done)(struct pending *q, struct chan_msg *reply,
+			       const struct err *err))
+{
+	struct pending *q = pending_new(p, call, ctr_id, done);
+	struct err err;
+
+	q->serial = ++p->serial;
 	list_add(&p->pending, &q->node);
 	err.code = ERR_NONE;
 	if (!p->chan)
@@ -125,16 +146,9 @@ void shim_cleanup(struct pod *p, struct grpc_call *call, const char *ctr_id, boo
 		  void (*done)(struct pending *q, struct chan_msg *reply,
 			       const struct err *err))
 {
-	struct pending *q = xcalloc(1, sizeof(*q));
+	struct pending *q = pending_new(p, call, ctr_id, done); /* not of p->pending */
 	struct err err;
 
-	q->svc = p->svc;
-	q->pod = p;
-	q->call = call;
-	q->done = done;
-	if (ctr_id)
-		str_copy(q->id, sizeof(q->id), ctr_id);
-	list_init(&q->node); /* no shim is asked: shim_lost must not find it */
 	p->cleaning++;
 	if (p->svc->host->spawn_cleanup(p->svc->host_arg, p->id, ctr_id, remove,
 					p->lost_at, cleaned, q, &err) < 0)

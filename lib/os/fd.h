@@ -36,6 +36,12 @@ int fd_read_all(int fd, size_t max, struct buf *b, struct err *err);
 int fd_set_nonblock(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);
 
+/*
+ * Standard error for a daemon's log: opened anew, so that it can be non-blocking without
+ * the others who have it noticing. 2 itself if that cannot be (a socket; see log_line).
+ */
+int fd_log(void);
+
 /* "/proc/self/fd/N" for calls that take no fd. */
 enum { FD_PATH = 32 };
 const char *fd_path(char dst[FD_PATH], int fd);

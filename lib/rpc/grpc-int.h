@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "loop/accept.h"
 #include "rpc/grpc_server.h"
 
 enum {
@@ -34,25 +35,18 @@ struct budget {
 	int64_t when; /* of the last refill */
 };
 
-struct grpc_listener {
-	struct loop_fd src;
-	struct list node;
-	struct grpc_server *server;
-};
-
 struct grpc_server {
 	struct loop *loop;
 	const struct grpc_server_ops *ops;
 	void *arg;
 	nghttp2_session_callbacks *callbacks;
 	nghttp2_option *option;
-	struct list listeners;
+	struct acceptor acceptor;
 	struct list conns;   /* the one that was idle longest first */
 	struct list orphans; /* calls whose connection has gone, not their handler */
 	struct list events;  /* calls that have something to tell */
 	struct loop_later tell;
-	struct loop_later idle;		/* calls on_idle */
-	struct loop_timer accept_again; /* after running out of fds */
+	struct loop_later idle; /* calls on_idle */
 	unsigned nconns;
 	unsigned ncalls; /* with a handler */
 	size_t queued;

@@ -13,12 +13,11 @@
 #include "os/sock.h"
 
 /* How much of one connection is served before the others get their turn. */
-enum { READS_PER_TURN = 4, ACCEPTS_PER_TURN = 16, MAX_FRAME = 16384 + 9 };
+enum { READS_PER_TURN = 4, MAX_FRAME = 16384 + 9 };
 
 /* For the client: to say hello, and to take or give what is due. */
 static const int64_t GREETING_NS = 10 * NS_PER_SEC;
 static const int64_t STALL_NS = 60 * NS_PER_SEC;
-static const int64_t ACCEPT_AGAIN_NS = NS_PER_SEC;
 
 static void on_idle(struct loop_later *l)
 {
@@ -238,8 +237,10 @@ static void on_conn(struct loop_fd *src, unsigned events)
 }
 
 /* Makes room by closing the connection that was idle longest. */
-static bool evict(struct grpc_server *s)
+static bool evict(struct acceptor *a)
 {
+	struct grpc_server *s = container_of(a, struct grpc_server, acceptor);
+
 	list_each (n, &s->conns) {
 		struct grpc_conn *c = container_of(n, struct grpc_conn, node);
 
@@ -251,11 +252,17 @@ static bool evict(struct grpc_server *s)
 	return false;
 }
 
-static void conn_new(struct grpc_server *s, int fd)
+static void conn_new(struct acceptor *a, int fd)
 {
-	struct grpc_conn *c = xcalloc(1, sizeof(*c));
+	struct grpc_server *s = container_of(a, struct grpc_server, acceptor);
+	struct grpc_conn *c;
 	struct err ignored;
 
+	if (s->nconns >= GRPC_MAX_CONNS && !evict(a)) {
+		close(fd);
+		return;
+	}
+	c = xcalloc(1, sizeof(*c));
 	c->server = s;
 	c->src = (struct loop_fd){.fn = on_conn, .fd = fd};
 	c->flush.fn = on_flush;
@@ -274,45 +281,6 @@ static void conn_new(struct grpc_server *s, int fd)
 		serve_out(c);
 }
 
-static void listen_again(struct loop_timer *t)
-{
-	struct grpc_server *s = container_of(t, struct grpc_server, accept_again);
-
-	list_each (n, &s->listeners)
-		loop_fd_set(&container_of(n, struct grpc_listener, node)->src, LOOP_IN);
-}
-
-/* Without fds accept would fail again at once and for ever. */
-static void out_of_fds(struct grpc_server *s)
-{
-	if (evict(s))
-		return;
-	list_each (n, &s->listeners)
-		loop_fd_set(&container_of(n, struct grpc_listener, node)->src, 0);
-	s->accept_again.fn = listen_again;
-	loop_timer_set(s->loop, &s->accept_again, time_mono() + ACCEPT_AGAIN_NS);
-}
-
-static void on_listener(struct loop_fd *src, unsigned events)
-{
-	struct grpc_server *s = container_of(src, struct grpc_listener, src)->server;
-
-	(void)events;
-	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		int fd = accept4(src->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-			       errno == ENOMEM))
-			out_of_fds(s);
-		if (fd < 0)
-			return;
-		if (s->nconns >= GRPC_MAX_CONNS && !evict(s))
-			close(fd);
-		else
-			conn_new(s, fd);
-	}
-}
-
 /* --- the server -------------------------------------------------------------------- */
 
 struct grpc_server *grpc_server_new(struct loop *l, const struct grpc_server_ops *ops,
@@ -325,7 +293,8 @@ struct grpc_server *grpc_server_new(struct loop *l, const struct grpc_server_ops
 	s->arg = arg;
 	s->tell.fn = grpc_call_tell;
 	s->idle.fn = on_idle;
-	list_init(&s->listeners);
+	acceptor_init(&s->acceptor, l, conn_new);
+	s->acceptor.make_room = evict;
 	list_init(&s->conns);
 	list_init(&s->orphans);
 	list_init(&s->events);
@@ -338,31 +307,7 @@ struct grpc_server *grpc_server_new(struct loop *l, const struct grpc_server_ops
 
 int grpc_server_listen(struct grpc_server *s, int fd_taken, struct err *err)
 {
-	struct grpc_listener *l = xcalloc(1, sizeof(*l));
-
-	l->server = s;
-	l->src = (struct loop_fd){.fn = on_listener, .fd = fd_taken};
-	list_init(&l->node);
-	if (loop_fd_add(s->loop, &l->src, LOOP_IN, err) < 0) {
-		fd_close(&l->src.fd);
-		free(l);
-		return -1;
-	}
-	list_add(&s->listeners, &l->node);
-	return 0;
-}
-
-static void unlisten(struct grpc_server *s)
-{
-	loop_timer_del(&s->accept_again);
-	list_each (n, &s->listeners) {
-		struct grpc_listener *l = container_of(n, struct grpc_listener, node);
-
-		list_del(&l->node);
-		loop_fd_del(&l->src);
-		fd_close(&l->src.fd);
-		free(l);
-	}
+	return acceptor_listen(&s->acceptor, fd_taken, err);
 }
 
 void grpc_server_shutdown(struct grpc_server *s, void (*idle)(void *arg), void *arg)
@@ -370,7 +315,7 @@ void grpc_server_shutdown(struct grpc_server *s, void (*idle)(void *arg), void *
 	s->shutdown = true;
 	s->on_idle = idle;
 	s->idle_arg = arg;
-	unlisten(s);
+	acceptor_close(&s->acceptor);
 	list_each (n, &s->conns) {
 		struct grpc_conn *c = container_of(n, struct grpc_conn, node);
 
@@ -387,7 +332,7 @@ void grpc_server_free(struct grpc_server *s)
 {
 	if (!s)
 		return;
-	unlisten(s);
+	acceptor_close(&s->acceptor);
 	list_each (n, &s->conns)
 		conn_free(container_of(n, struct grpc_conn, node));
 	/* the owners of running calls hear of it, once */

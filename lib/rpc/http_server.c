@@ -8,27 +8,21 @@
 
 #include "base/num.h"
 #include "base/time.h"
+#include "loop/accept.h"
 #include "os/fd.h"
 
-enum { READ_SIZE = 4096, ACCEPTS_PER_TURN = 16, MAX_DRAIN = 256 << 10 };
+enum { READ_SIZE = 4096, MAX_DRAIN = 256 << 10 };
 
 static const int64_t HEAD_NS = 10 * NS_PER_SEC;
 static const int64_t LINGER_NS = 2 * NS_PER_SEC;
-
-struct listener {
-	struct loop_fd src;
-	struct list node;
-	struct http_server *server;
-};
 
 struct http_server {
 	struct loop *loop;
 	const struct http_server_ops *ops;
 	void *arg;
-	struct list listeners;
+	struct acceptor acceptor;
 	struct list conns;
 	unsigned nconns;
-	struct loop_timer accept_again; /* after running out of fds */
 };
 
 struct http_conn {
@@ -193,8 +187,9 @@ static void on_conn(struct loop_fd *src, unsigned events)
 		on_head(c, len);
 }
 
-static void conn_new(struct http_server *s, int fd)
+static void conn_new(struct acceptor *a, int fd)
 {
+	struct http_server *s = container_of(a, struct http_server, acceptor);
 	struct http_conn *c = xcalloc(1, sizeof(*c));
 	struct err ignored;
 
@@ -217,38 +212,6 @@ static void conn_new(struct http_server *s, int fd)
 	}
 }
 
-static void listen_again(struct loop_timer *t)
-{
-	struct http_server *s = container_of(t, struct http_server, accept_again);
-
-	list_each (n, &s->listeners)
-		loop_fd_set(&container_of(n, struct listener, node)->src, LOOP_IN);
-}
-
-static void on_listener(struct loop_fd *src, unsigned events)
-{
-	struct http_server *s = container_of(src, struct listener, src)->server;
-
-	(void)events;
-	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		int fd = accept4(src->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (fd >= 0) {
-			conn_new(s, fd);
-			continue;
-		}
-		/* without fds accept would fail again at once and for ever */
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-		    errno == ENOMEM) {
-			loop_fd_set(src, 0);
-			s->accept_again.fn = listen_again;
-			loop_timer_set(s->loop, &s->accept_again,
-				       time_mono() + NS_PER_SEC);
-		}
-		return;
-	}
-}
-
 struct http_server *http_server_new(struct loop *l, const struct http_server_ops *ops,
 				    void *arg)
 {
@@ -257,38 +220,19 @@ struct http_server *http_server_new(struct loop *l, const struct http_server_ops
 	s->loop = l;
 	s->ops = ops;
 	s->arg = arg;
-	list_init(&s->listeners);
+	acceptor_init(&s->acceptor, l, conn_new);
 	list_init(&s->conns);
 	return s;
 }
 
 int http_server_listen(struct http_server *s, int fd_taken, struct err *err)
 {
-	struct listener *l = xcalloc(1, sizeof(*l));
-
-	l->server = s;
-	l->src = (struct loop_fd){.fn = on_listener, .fd = fd_taken};
-	list_init(&l->node);
-	if (loop_fd_add(s->loop, &l->src, LOOP_IN, err) < 0) {
-		fd_close(&l->src.fd);
-		free(l);
-		return -1;
-	}
-	list_add(&s->listeners, &l->node);
-	return 0;
+	return acceptor_listen(&s->acceptor, fd_taken, err);
 }
 
 void http_server_unlisten(struct http_server *s)
 {
-	loop_timer_del(&s->accept_again);
-	list_each (n, &s->listeners) {
-		struct listener *l = container_of(n, struct listener, node);
-
-		list_del(&l->node);
-		loop_fd_del(&l->src);
-		fd_close(&l->src.fd);
-		free(l);
-	}
+	acceptor_close(&s->acceptor);
 }
 
 void http_server_free(struct http_server *s)

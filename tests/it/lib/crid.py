@@ -63,7 +63,10 @@ def box_config(**more):
 
 def box_images():
     """{repository: Image} of what the tests use."""
-    base = box_layer()
+    # 100 layers are more than the options of one mount(2) hold
+    base = [box_layer()]
+    for number in range(int(os.environ.get("CRIBOX_TEST_LAYERS", 0))):
+        base.append(oci.Layer().file("etc/layer-%d" % number, "%d\n" % number))
     mark = oci.Layer().file("etc/mark", "second layer\n")
     entry = box_config(
         Entrypoint=["/bin/echo", "entry"],
@@ -73,11 +76,11 @@ def box_images():
         StopSignal="SIGUSR1",
     )
     return {
-        "box": oci.Image([base], box_config()),
-        "entry": oci.Image([base, mark], entry, flavor="docker"),
-        "user-uid": oci.Image([base], box_config(User="1002")),
-        "user-name": oci.Image([base], box_config(User="app:extra")),
-        "no-command": oci.Image([base], {"Env": []}),
+        "box": oci.Image(base, box_config()),
+        "entry": oci.Image(base + [mark], entry, flavor="docker"),
+        "user-uid": oci.Image(base, box_config(User="1002")),
+        "user-name": oci.Image(base, box_config(User="app:extra")),
+        "no-command": oci.Image(base, {"Env": []}),
     }
 
 
@@ -208,7 +211,8 @@ class Bed:
 
     def accepts(self):
         if self.daemon.poll() is not None:
-            raise AssertionError("the daemon ended: " + self.daemon_log(5))
+            status = self.daemon.returncode
+            raise AssertionError("the daemon ended (%d): %s" % (status, self.daemon_log(5)))
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(self.socket[len("unix://") :]) == 0
 

@@ -1,12 +1,15 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/num.h"
 #include "base/str.h"
@@ -270,4 +273,35 @@ TEST(times_beyond_the_clock)
 	CHECK_INT(time_parse("0001-01-01T00:00:00Z", &ns), -1);
 	CHECK_INT(ns, 5);
 	CHECK_INT(time_parse("2262-01-01T00:00:00Z", &ns), 0);
+}
+
+/* Nobody reads the log: lines are counted, and the count is told once there is room. */
+TEST(log_drops)
+{
+	unsigned dropped = 0;
+	struct log log = {.level = LOG_LEVEL_INFO, .name = "x", .dropped = &dropped};
+	static char data[70000];
+	int fds[2];
+	ssize_t n;
+
+	CHECK(pipe2(fds, O_NONBLOCK) == 0);
+	log.fd = fds[1];
+	for (int i = 0; i < 5000; i++)
+		log_info(&log, "line %d", i);
+	CHECK(dropped > 10);
+	n = read(fds[0], data, sizeof(data) - 1);
+	CHECK(n > 0);
+	log_info(&log, "again %s", "");
+	CHECK_INT(dropped, 0);
+	n = read(fds[0], data, sizeof(data) - 1);
+	CHECK(n > 0);
+	data[n > 0 ? n : 0] = 0;
+	CHECK_HAS(data, " lines of the log were dropped: nobody read it\nx: info: again");
+	memset(data, '\x01', LOG_LINE); /* four bytes each, when escaped */
+	log_info(&log, "%.*s", LOG_LINE, data);
+	n = read(fds[0], data, sizeof(data) - 1);
+	CHECK_INT(n, LOG_LINE);
+	CHECK_INT(data[n - 1], '\n');
+	close(fds[0]);
+	close(fds[1]);
 }
