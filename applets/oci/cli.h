@@ -17,6 +17,9 @@ enum oci_like { LIKE_CRIBOX, LIKE_RUNC, LIKE_CRUN };
 
 enum oci_driver { DRIVER_CGROUPFS, DRIVER_SYSTEMD, DRIVER_NONE };
 
+/* Compiled filters, below the root; no container's name begins so (list leaves it out). */
+#define OCI_SECCOMP_CACHE ".seccomp"
+
 /* What the flags before the command say. */
 struct oci_cli {
 	const char *name; /* as called: "runc", "crun", or "cribox oci" */
@@ -103,6 +106,7 @@ struct ctr {
 	pid_t pid;     /* 0: none yet */
 	bool ready;    /* create has come to its end */
 	bool own_pids; /* init of a pid namespace */
+	bool rdt_made; /* its resctrl group is ours */
 	uid_t owner;
 	const char *stdio[3];  /* what its fds 0 to 2 were: /proc/PID/fd's texts */
 	struct oci_spec *spec; /* of the copy of config.json; NULL if not loaded */

@@ -274,12 +274,15 @@ static int start(struct create *c, int terminal, int start_fd, struct oci_starte
 	how.no_new_keyring = c->no_keyring;
 	how.no_pivot = c->no_pivot;
 	how.start_fd = start_fd;
+	how.seccomp_cache =
+		arena_fmt(&c->ctr.arena, "%s/" OCI_SECCOMP_CACHE, c->cli->root);
 	how.on_pid = on_pid;
 	how.on_pid_arg = c;
 	if (oci_start(&how, ret, &c->warnings, err) < 0) {
 		create_explain(c, err);
 		return -1;
 	}
+	c->ctr.rdt_made = ret->rdt_made;
 	group_filled(&c->group);
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "cgroup/rdt.h"
 #include "oci/cli.h"
 #include "os/fd.h"
 #include "os/proc.h"
@@ -51,13 +52,18 @@ static int kill_init(const struct ctr *c, const struct cgroups *g, struct err *e
 		       (int)c->pid);
 }
 
-/* The hooks of the end; where the configuration cannot be read any more there are none. */
-static void run_hooks(struct ctr *c, struct buf *warnings)
+/* What the spec says about the end; a configuration that cannot be read says nothing. */
+static void finish(struct ctr *c, struct buf *warnings)
 {
 	struct err err;
 
-	if (ctr_load_spec(c, &err) == 0)
-		ctr_run_hooks(c, OCI_HOOK_POSTSTOP, 0, warnings, &err);
+	if (ctr_load_spec(c, &err) < 0)
+		return;
+	if (oci_spec_rdt(c->spec) &&
+	    rdt_remove(oci_spec_rdt(c->spec), c->id, c->rdt_made, &err) < 0)
+		buf_add_fmt(warnings, "%s\n", err.msg);
+	if (ctr_run_hooks(c, OCI_HOOK_POSTSTOP, 0, warnings, &err) < 0)
+		buf_add_fmt(warnings, "%s\n", err.msg);
 }
 
 int ctr_destroy(const struct oci_cli *cli, struct ctr *c, const struct cgroups *g,
@@ -66,7 +72,7 @@ int ctr_destroy(const struct oci_cli *cli, struct ctr *c, const struct cgroups *
 	if (kill_init(c, g, err) < 0 || group_remove(c, g, err) < 0)
 		return -1;
 	if (c->pid)
-		run_hooks(c, warnings);
+		finish(c, warnings);
 	return ctr_forget(cli, c->id, err);
 }
 

@@ -308,6 +308,9 @@ static int run(struct exec *x, struct ctr *c, const struct cgroups *g, struct er
 	how.cgroups = g;
 	how.cgroup = g ? cgroup_path(x, c) : NULL;
 	how.preserve_fds = x->preserve;
+	how.id = c->id;
+	how.bundle = c->bundle;
+	how.seccomp_cache = arena_fmt(&x->arena, "%s/" OCI_SECCOMP_CACHE, x->cli->root);
 	status = oci_exec(&how, &st, &x->warnings, err);
 	fd_close(&pair[1]);
 	if (status == 0 && (status = cli_write_pid(x->pid_file, st.pid, err)) == 0 &&

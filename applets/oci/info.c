@@ -108,23 +108,15 @@ static void add_list(yyjson_mut_doc *d, yyjson_mut_val *obj, const char *key,
 	}
 }
 
-static void add_linux(yyjson_mut_doc *d, yyjson_mut_val *lin)
+static void add_seccomp(yyjson_mut_doc *d, yyjson_mut_val *lin)
 {
-	yyjson_mut_val *v = json_add_arr(d, lin, "capabilities"), *o;
+	yyjson_mut_val *v = json_add_obj(d, lin, "seccomp");
 
-	for (unsigned i = 0; caps_name(i); i++)
-		yyjson_mut_arr_add_strcpy(d, v, caps_name(i));
-	v = json_add_obj(d, lin, "cgroup");
-	json_add_bool(d, v, "v1", true);
-	json_add_bool(d, v, "v2", true);
-	json_add_bool(d, v, "systemd", true);
-	json_add_bool(d, v, "systemdUser", true);
-	json_add_bool(d, v, "rdma", false);
-	v = json_add_obj(d, lin, "seccomp");
 	json_add_bool(d, v, "enabled", true);
 	add_list(d, v, "actions",
 		 "SCMP_ACT_ALLOW SCMP_ACT_ERRNO SCMP_ACT_KILL SCMP_ACT_KILL_PROCESS "
-		 "SCMP_ACT_KILL_THREAD SCMP_ACT_LOG SCMP_ACT_TRACE SCMP_ACT_TRAP");
+		 "SCMP_ACT_KILL_THREAD SCMP_ACT_LOG SCMP_ACT_NOTIFY SCMP_ACT_TRACE "
+		 "SCMP_ACT_TRAP");
 	add_list(d, v, "operators",
 		 "SCMP_CMP_EQ SCMP_CMP_GE SCMP_CMP_GT SCMP_CMP_LE SCMP_CMP_LT "
 		 "SCMP_CMP_MASKED_EQ SCMP_CMP_NE");
@@ -132,22 +124,48 @@ static void add_linux(yyjson_mut_doc *d, yyjson_mut_val *lin)
 		 "SCMP_ARCH_AARCH64 SCMP_ARCH_ARM SCMP_ARCH_PPC64LE SCMP_ARCH_S390 "
 		 "SCMP_ARCH_S390X SCMP_ARCH_X32 SCMP_ARCH_X86 SCMP_ARCH_X86_64");
 	add_list(d, v, "knownFlags",
-		 "SECCOMP_FILTER_FLAG_TSYNC SECCOMP_FILTER_FLAG_SPEC_ALLOW "
-		 "SECCOMP_FILTER_FLAG_LOG");
+		 "SECCOMP_FILTER_FLAG_LOG SECCOMP_FILTER_FLAG_SPEC_ALLOW "
+		 "SECCOMP_FILTER_FLAG_TSYNC SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV");
 	add_list(d, v, "supportedFlags",
-		 "SECCOMP_FILTER_FLAG_TSYNC SECCOMP_FILTER_FLAG_SPEC_ALLOW");
+		 "SECCOMP_FILTER_FLAG_LOG SECCOMP_FILTER_FLAG_SPEC_ALLOW "
+		 "SECCOMP_FILTER_FLAG_TSYNC SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV");
+}
+
+static void add_linux(yyjson_mut_doc *d, yyjson_mut_val *lin)
+{
+	yyjson_mut_val *v = json_add_arr(d, lin, "capabilities"), *o;
+
+	add_list(d, lin, "namespaces", "cgroup ipc mount network pid time user uts");
+	for (unsigned i = 0; caps_name(i); i++)
+		yyjson_mut_arr_add_strcpy(d, v, caps_name(i));
+	v = json_add_obj(d, lin, "cgroup");
+	json_add_bool(d, v, "v1", true);
+	json_add_bool(d, v, "v2", true);
+	json_add_bool(d, v, "systemd", true);
+	json_add_bool(d, v, "systemdUser", true);
+	json_add_bool(d, v, "rdma", true);
+	add_seccomp(d, lin);
 	json_add_bool(d, json_add_obj(d, lin, "apparmor"), "enabled", true);
 	json_add_bool(d, json_add_obj(d, lin, "selinux"), "enabled", true);
-	json_add_bool(d, json_add_obj(d, lin, "intelRdt"), "enabled", false);
+	v = json_add_obj(d, lin, "intelRdt");
+	json_add_bool(d, v, "enabled", true);
+	json_add_bool(d, v, "schemata", true);
+	json_add_bool(d, v, "monitoring", true);
+	v = json_add_obj(d, lin, "memoryPolicy");
+	add_list(d, v, "modes",
+		 "MPOL_BIND MPOL_DEFAULT MPOL_INTERLEAVE MPOL_LOCAL MPOL_PREFERRED "
+		 "MPOL_PREFERRED_MANY MPOL_WEIGHTED_INTERLEAVE");
+	add_list(d, v, "flags",
+		 "MPOL_F_NUMA_BALANCING MPOL_F_RELATIVE_NODES MPOL_F_STATIC_NODES");
 	o = json_add_obj(d, json_add_obj(d, lin, "mountExtensions"), "idmap");
 	json_add_bool(d, o, "enabled", true);
-	add_list(d, lin, "namespaces", "cgroup ipc mount network pid user uts");
+	json_add_bool(d, json_add_obj(d, lin, "netDevices"), "enabled", true);
 }
 
 int cmd_features(const struct oci_cli *cli, int argc, char **argv, struct err *err)
 {
 	JSON_MUT_AUTO d = json_new();
-	yyjson_mut_val *root = yyjson_mut_doc_get_root(d);
+	yyjson_mut_val *root = yyjson_mut_doc_get_root(d), *v;
 	BUF_AUTO out = {0};
 
 	(void)cli;
@@ -155,18 +173,24 @@ int cmd_features(const struct oci_cli *cli, int argc, char **argv, struct err *e
 		return -1;
 	json_add_str(d, root, "ociVersionMin", "1.0.0");
 	json_add_str(d, root, "ociVersionMax", OCI_VERSION);
-	json_add_arr(d, root, "hooks");
+	v = json_add_arr(d, root, "hooks");
+	for (unsigned i = 0; i < OCI_HOOK_COUNT; i++)
+		yyjson_mut_arr_add_str(d, v, oci_hook_names[i]);
 	add_list(d, root, "mountOptions",
-		 "async atime bind defaults dev diratime dirsync exec idmap lazytime "
-		 "noatime nodev nodiratime noexec norelatime nostrictatime nosuid "
-		 "nosymfollow private ratime rbind rdev rdiratime relatime rexec ridmap "
-		 "rnoatime rnodev rnodiratime rnoexec rnorelatime rnostrictatime rnosuid "
+		 "async atime bind defaults dev diratime dirsync exec idmap iversion "
+		 "lazytime loud mand noatime nodev nodiratime noexec noiversion "
+		 "nolazytime nomand norelatime nostrictatime nosuid nosymfollow private "
+		 "ratime rbind rdev rdiratime relatime remount rexec ridmap rnoatime "
+		 "rnodev rnodiratime rnoexec rnorelatime rnostrictatime rnosuid "
 		 "rnosymfollow ro rprivate rrelatime rro rrw rshared rslave rstrictatime "
 		 "rsuid rsymfollow runbindable rw shared silent slave strictatime suid "
 		 "symfollow sync tmpcopyup unbindable");
 	add_linux(d, json_add_obj(d, root, "linux"));
-	json_add_str(d, json_add_obj(d, root, "annotations"),
-		     "io.github.seccomp.libseccomp.version", "2.6.0");
+	v = json_add_obj(d, root, "annotations");
+	json_add_str(d, v, "io.github.seccomp.libseccomp.version", "2.6.0");
+	json_add_str(d, v, "org.opencontainers.runc.checkpoint.enabled", "true");
+	add_list(d, root, "potentiallyUnsafeConfigAnnotations",
+		 "bundle org.criu.config org.systemd.property.");
 	json_write(d, true, &out);
 	buf_add_char(&out, '\n');
 	return cli_print(&out, err);

@@ -28,7 +28,7 @@ int ctr_check_id(const char *id, struct err *err)
 
 	if (!*id)
 		return err_set(err, ERR_INVALID, "container id cannot be empty");
-	if (id[n] || n > MAX_ID || str_eq(id, ".") || str_eq(id, ".."))
+	if (id[n] || n > MAX_ID || *id == '.')
 		return err_set(err, ERR_INVALID, "invalid container ID format: %.80s",
 			       id);
 	return 0;
@@ -86,6 +86,7 @@ int ctr_save(struct ctr *c, struct err *err)
 	json_add_i64(d, root, "pid", c->pid);
 	json_add_u64(d, root, "start_time", c->start_time);
 	json_add_bool(d, root, "own_pids", c->own_pids);
+	json_add_bool(d, root, "rdt_made", c->rdt_made);
 	json_add_bool(d, root, "ready", c->ready);
 	for (int i = 0; i < 3; i++)
 		yyjson_mut_arr_add_strcpy(d, stdio, str_or_empty(c->stdio[i]));
@@ -134,6 +135,7 @@ int ctr_load(const struct oci_cli *cli, struct ctr *c, const char *id, struct er
 	c->pid = (pid_t)json_i64(v, "pid", 0);
 	c->start_time = json_u64(v, "start_time", 0);
 	c->own_pids = json_bool(v, "own_pids", false);
+	c->rdt_made = json_bool(v, "rdt_made", false);
 	c->ready = json_bool(v, "ready", false);
 	json_each (one, json_arr(v, "stdio"))
 		if (n < 3 && yyjson_is_str(one))

@@ -152,7 +152,8 @@ class Bed:
 
     def leftovers(self):
         """Names of states and cgroups that are still there."""
-        found = os.listdir(self.root) if os.path.isdir(self.root) else []
+        names = os.listdir(self.root) if os.path.isdir(self.root) else []
+        found = [n for n in names if n[0] != "."]
         for id in set(self.ids):
             for top, dirs, _ in os.walk("/sys/fs/cgroup"):
                 if top.count("/") > 8:
