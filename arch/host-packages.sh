@@ -36,7 +36,8 @@ case "${1:-} ${2:-}" in
 		shellcheck cppcheck qemu-user-static busybox-static nftables kmod openssl
 		protobuf-compiler libprotobuf-c-dev python3-grpcio python3-protobuf python3-websocket python3-yaml
 		runc crun containerd containernetworking-plugins util-linux procps strace qemu-system-x86 e2fsprogs zstd dbus-daemon debootstrap
-		qemu-system-arm qemu-system-ppc qemu-system-misc erofs-utils"
+		qemu-system-arm qemu-system-ppc qemu-system-misc erofs-utils
+		dnsmasq-base isc-dhcp-server radvd tcpdump iputils-ping"
 	;;
 "bench ")
 	list="$run gcc libc6-dev protobuf-compiler libprotobuf-c-dev python3-grpcio python3-protobuf busybox-static

@@ -1,7 +1,8 @@
 /*
  * A DHCP client (RFC 2131 4.4) as a table of states and events. What differs from the RFC is
- * on purpose: no random wait before the first message and a first retransmission after 2
- * instead of 4 seconds (a node that boots has somebody waiting for it), and an address that
+ * on purpose: no random wait before the first message and a first retransmission after half
+ * a second instead of 4 (a node that boots has somebody waiting for it, and a switch may not
+ * forward yet when the link is up), and an address that
  * was leased before is used while nobody answers and the lease has not run out.
  */
 #include <string.h>
@@ -13,10 +14,11 @@
 #include "os/proc.h"
 
 enum {
-	FIRST_WAIT = 2, /* seconds, then doubled */
-	LAST_WAIT = 64, /* seconds */
+	FIRST_WAIT_MS = 500, /* then doubled, */
+	DOUBLINGS = 7,	     /* up to 64 s */
 	REQUEST_TRIES = 4,
-	REBOOT_TRIES = 2,
+	REBOOT_TRIES = 2,  /* of a lease that may no longer run */
+	RECLAIM_TRIES = 3, /* of one that does */
 	PROBES = 2, /* of ARP, PROBE_WAIT_MS apart: RFC 5227 would take 5 seconds */
 	PROBE_WAIT_MS = 100,
 	DECLINE_WAIT = 10, /* seconds: RFC 2131 3.1 (5) */
@@ -73,12 +75,12 @@ static void wake_in(struct dhcp *d, int64_t ns)
 	wake_at(d, time_mono() + ns);
 }
 
-/* Seconds doubled per try, with an eighth of them up or down at random (4.1). */
+/* Doubled per try, with an eighth up or down at random (4.1). */
 static int64_t backoff(unsigned tries)
 {
-	int64_t s = MIN(FIRST_WAIT << MIN(tries, 6u), LAST_WAIT);
+	int64_t ms = (int64_t)FIRST_WAIT_MS << MIN(tries, (unsigned)DOUBLINGS);
 
-	return s * NS_PER_SEC + (random_below(250) - INT64_C(125)) * NS_PER_MS * s;
+	return (ms - ms / 8 + random_below((uint32_t)ms / 4)) * NS_PER_MS;
 }
 
 static void enter(struct dhcp *d, enum dhcp_state state)
@@ -162,7 +164,7 @@ static void discover_again(struct dhcp *d, const struct dhcp4_reply *r)
 {
 	(void)r;
 	/* said once, then when the pauses have become long, then now and then */
-	if (d->tries == 2 || d->tries % 16 == 6)
+	if (d->tries == 4 || d->tries % 16 == 8)
 		log_warn(log_of(d), "%s: no DHCP server answers", name_of(d));
 	send_discover(d);
 }
@@ -431,8 +433,7 @@ static void resume(struct dhcp *d)
 static void reboot_again(struct dhcp *d, const struct dhcp4_reply *r)
 {
 	(void)r;
-	/* a network we do not know may never answer: without a lease once is enough */
-	if (d->tries < (d->has_lease ? REBOOT_TRIES : 1))
+	if (d->tries < (d->has_lease ? RECLAIM_TRIES : REBOOT_TRIES))
 		send_request(d);
 	else
 		resume(d);

@@ -185,8 +185,7 @@ static void discipline(struct timekeeper *t, const struct server *from)
 {
 	const struct sntp_sample *s = &from->sample;
 	bool far = s->offset > STEP || s->offset < -STEP;
-	struct log *log = &t->s->log;
-	const char *what = far ? "set" : "adjusted";
+	const struct log *log = &t->s->log;
 
 	if (far && t->synced &&
 	    (++t->doubts < CONFIRM || llabs(s->offset - t->doubt) > STEP)) {
@@ -196,15 +195,15 @@ static void discipline(struct timekeeper *t, const struct server *from)
 		return;
 	}
 	t->doubts = 0;
-	if ((far ? set_clock(t, s) : lead(t, s, s->offset)) < 0) {
-		log_warn(log, "time: the clock cannot be %s: %s", what, strerror(errno));
-	} else if (far || !t->synced) {
-		log_info(log, "time: %s by %s%lld.%03lld s from %s, stratum %u", what,
-			 s->offset < 0 ? "-" : "", llabs(s->offset) / NS_PER_SEC,
-			 llabs(s->offset) / NS_PER_MS % 1000, from->name, s->stratum);
-	} else {
-		log_debug(log, "time: off by %lld us", (long long)s->offset / 1000);
-	}
+	log_line(log, far || !t->synced ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG,
+		 "time: off by %s%lld.%06lld s, says %s (stratum %u)",
+		 s->offset < 0 ? "" : "-", llabs(s->offset) / NS_PER_SEC,
+		 llabs(s->offset) / 1000 % 1000000, from->name, s->stratum);
+	if ((far ? set_clock(t, s) : lead(t, s, s->offset)) < 0)
+		log_warn(log, "time: the clock cannot be %s: %s",
+			 far ? "set" : "adjusted", strerror(errno));
+	else if (far)
+		log_info(log, "time: the clock is set");
 	t->synced = true;
 	if (far || llabs(s->offset) > CLOSE)
 		t->poll = POLL_MIN;
