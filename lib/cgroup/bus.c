@@ -103,22 +103,25 @@ static int read_line(struct bus *b, char *ret, size_t size, struct err *err)
 
 /*
  * EXTERNAL: we are who the socket says. No name is given, as that of a user namespace is
- * another one outside.
+ * another one outside. All is sent at once: a systemd that reads BEGIN together with the
+ * first message does not look at the message until more comes.
  */
 static int authenticate(struct bus *b, struct err *err)
 {
+	static const char hello[] = "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
 	char line[MAX_LINE];
+	bool asked;
 
-	if (send_all(b, "\0AUTH EXTERNAL\r\n", 16, err) < 0 ||
+	if (send_all(b, hello, sizeof(hello) - 1, err) < 0 ||
 	    read_line(b, line, sizeof(line), err) < 0)
 		return -1;
-	if (str_eq(line, "DATA") || str_starts(line, "DATA "))
-		if (send_all(b, "DATA\r\n", 6, err) < 0 ||
-		    read_line(b, line, sizeof(line), err) < 0)
-			return -1;
+	asked = str_eq(line, "DATA") || str_starts(line, "DATA ");
+	if (asked && read_line(b, line, sizeof(line), err) < 0)
+		return -1;
 	if (!str_eq(line, "OK") && !str_starts(line, "OK "))
 		return err_set(err, ERR_DENIED, "authentication: \"%.60s\"", line);
-	return send_all(b, "BEGIN\r\n", 7, err);
+	/* one that did not ask (before 246) says what it thinks of our answer */
+	return asked ? 0 : read_line(b, line, sizeof(line), err);
 }
 
 /* --- messages ----------------------------------------------------------------------- */

@@ -401,7 +401,7 @@ static void remove_place(void)
 }
 
 /* A child that answers as a user's manager on its private socket. */
-static pid_t direct_peer(const struct act *acts, size_t n, bool big)
+static pid_t direct_peer(const struct act *acts, size_t n, bool big, bool old)
 {
 	struct err err;
 	pid_t pid;
@@ -419,8 +419,10 @@ static pid_t direct_peer(const struct act *acts, size_t n, bool big)
 		alarm(20);
 		if (fd < 0 || read(fd, &nul, 1) != 1 || nul)
 			_exit(4);
-		expect(fd, "AUTH EXTERNAL\r\n", "DATA\r\n");
-		expect(fd, "DATA\r\n", "OK 0123456789abcdef\r\n");
+		expect(fd, "AUTH EXTERNAL\r\n",
+		       old ? "OK 0123456789abcdef\r\n" : "DATA\r\n");
+		expect(fd, "DATA\r\n",
+		       old ? "ERROR Unknown command\r\n" : "OK 0123456789abcdef\r\n");
 		expect(fd, "BEGIN\r\n", "");
 		serve(fd, acts, n, big);
 	}
@@ -470,7 +472,7 @@ TEST(a_scope_is_started_changed_and_stopped)
 	};
 
 	for (int big = 0; big < 2; big++) {
-		pid_t peer = direct_peer(acts, 6, big);
+		pid_t peer = direct_peer(acts, 6, big, big);
 		struct resources r = {.has_pids = true, .pids = 7};
 		struct systemd *s;
 		struct err err = {0};
@@ -493,7 +495,7 @@ TEST(a_scope_is_started_changed_and_stopped)
 static void start_with(const struct act *acts, size_t n, const struct systemd_start *how,
 		       enum err_code want, const char *message)
 {
-	pid_t peer = direct_peer(acts, n, false);
+	pid_t peer = direct_peer(acts, n, false, false);
 	struct err err = {0};
 	struct systemd *s = systemd_open(true, &err);
 	STR_AUTO group = NULL;
@@ -621,7 +623,7 @@ TEST(the_stop_of_a_unit_that_is_gone)
 		{.method = "ResetFailedUnit",
 		 .error = "org.freedesktop.systemd1.NoSuchUnit"},
 	};
-	pid_t peer = direct_peer(acts, 2, false);
+	pid_t peer = direct_peer(acts, 2, false, false);
 	struct err err;
 	struct systemd *s = systemd_open(true, &err);
 
@@ -635,7 +637,7 @@ TEST(the_stop_of_a_unit_that_is_gone)
 TEST(a_peer_that_ends)
 {
 	static const char *const greetings[] = {"", "REJECTED EXTERNAL\r\n",
-						"OK\r\nGET / HTTP/1.1\r\n\r\n"};
+						"DATA\r\nOK\r\nGET / HTTP/1.1\r\n\r\n"};
 	struct err err;
 
 	for (size_t i = 0; i < 3; i++) {
