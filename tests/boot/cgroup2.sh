@@ -53,6 +53,6 @@ build_initramfs "$root" "$dir/initramfs.gz"
 build_disk "$root" "$dir/disk.img"
 
 status=0
-boot "$root" "$dir/initramfs.gz" "$dir/disk.img" 768M "${TESTS:+TESTS=$TESTS}" || status=1
+boot "$root" "$dir/initramfs.gz" 768M "${TESTS:+TESTS=$TESTS}" "$dir/disk.img" || status=1
 [ -n "${KEEP:-}" ] || rm -f "$dir/disk.img"
 exit $status

@@ -92,6 +92,7 @@ build_initramfs() # KERNEL-ROOT OUT
 			$b insmod "$m" 2>/dev/null || echo "# not loaded: $m"
 		done
 		$b mount -t ext4 /dev/vda /root || $b poweroff -f
+		[ ! -b /dev/vdb ] || $b mount -t ext4 /dev/vdb /root/more || $b poweroff -f
 		exec $b switch_root /root /sbin/init
 	END
 	chmod +x "$tree/init"
@@ -112,16 +113,21 @@ add_modules() # KERNEL-ROOT TREE
 }
 
 # Boots, and prints the lines of the guest's tests; fails if one of them failed, or if the guest
-# did not come to its end. -cx16: QEMU 7.2 emulates cmpxchg16b wrongly now and then.
-boot() # KERNEL-ROOT INITRAMFS DISK MEMORY KERNEL-PARAMETERS
+# did not come to its end. What it writes to its disks is lost; a second one is at /more.
+# -cx16: QEMU 7.2 emulates cmpxchg16b wrongly now and then.
+boot() # KERNEL-ROOT INITRAMFS MEMORY KERNEL-PARAMETERS DISK...
 {
-	status=0
+	image=$1 initramfs=$2 memory=$3 parameters=$4 status=0
+	shift 4
+	for disk; do
+		set -- "$@" -drive "file=$disk,format=raw,if=virtio,snapshot=on"
+		shift
+	done
 	timeout -k 5 "$limit" qemu-system-x86_64 -M q35 -cpu max,-cx16 -accel tcg -smp 2 \
-		-m "$4" -no-reboot -nographic -nodefaults -serial stdio -monitor none \
-		-kernel "$1"/boot/vmlinuz-* -initrd "$2" \
-		-append "console=ttyS0 panic=-1 quiet loglevel=1 rdinit=/init $5" \
-		-drive "file=$3,format=raw,if=virtio,cache=unsafe" \
-		</dev/null >"$dir/console.log" 2>&1 || status=$?
+		-m "$memory" -no-reboot -nographic -nodefaults -serial stdio -monitor none \
+		-kernel "$image"/boot/vmlinuz-* -initrd "$initramfs" \
+		-append "console=ttyS0 panic=-1 quiet loglevel=1 rdinit=/init $parameters" \
+		"$@" </dev/null >"$dir/console.log" 2>&1 || status=$?
 	tr -d '\r' <"$dir/console.log" | grep -aE '^(ok|not ok|skip|#) ' || true
 	if ! grep -aq '^# the end' "$dir/console.log"; then
 		echo "not ok $title: the guest did not come to its end (status $status, limit $limit s)"
