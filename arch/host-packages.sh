@@ -35,9 +35,9 @@ case "${1:-} ${2:-}" in
 	list="$run gcc libc6-dev clang-format-14 clang-14 clang-tidy-14 libclang-rt-14-dev
 		shellcheck cppcheck qemu-user-static busybox-static nftables kmod openssl
 		protobuf-compiler libprotobuf-c-dev python3-grpcio python3-protobuf python3-websocket python3-yaml
-		runc crun containerd containernetworking-plugins util-linux procps strace qemu-system-x86 e2fsprogs zstd dbus-daemon debootstrap
+		runc crun podman conmon buildah uidmap criu containerd containernetworking-plugins util-linux procps strace qemu-system-x86 e2fsprogs zstd dbus-daemon debootstrap
 		qemu-system-arm qemu-system-ppc qemu-system-misc erofs-utils
-		dnsmasq-base isc-dhcp-server radvd tcpdump iputils-ping"
+		dnsmasq-base isc-dhcp-server radvd chrony tcpdump iputils-ping"
 	;;
 "bench ")
 	list="$run gcc libc6-dev protobuf-compiler libprotobuf-c-dev python3-grpcio python3-protobuf busybox-static

@@ -183,7 +183,7 @@ static const char *default_root(const struct oci_cli *cli, struct arena *a)
 		[LIKE_CRIBOX] = "cribox/oci", [LIKE_RUNC] = "runc", [LIKE_CRUN] = "crun"};
 	const char *dir = getenv("XDG_RUNTIME_DIR"), *user = getenv("USER");
 	bool ordinary = geteuid() != 0 ||
-			(cli_in_userns() && !str_empty(user) && !str_eq(user, "root"));
+			(cli_in_userns() && !str_eq(str_or_empty(user), "root"));
 
 	if (str_empty(dir) || (!ordinary && cli->like != LIKE_CRUN))
 		dir = "/run";

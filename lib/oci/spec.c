@@ -113,6 +113,8 @@ static int parse_caps(yyjson_val *obj, const char *where, struct arena *a,
 	    parse_cap_set(v, at, "inheritable", a, &c.inheritable, err) < 0 ||
 	    parse_cap_set(v, at, "ambient", a, &c.ambient, err) < 0)
 		return -1;
+	/* the kernel gives no other, and buildah asks for them all the same */
+	c.ambient &= c.permitted & c.inheritable;
 	p->caps = c;
 	p->has_caps = true;
 	return 0;
@@ -178,12 +180,6 @@ static int check_process(const struct oci_process *p, const char *where, size_t 
 			return err_set(err, ERR_INVALID,
 				       "%s.env[%zu]: \"%.80s\" is not KEY=value", where,
 				       i, p->env[i]);
-	if (p->has_caps && (p->caps.ambient & ~(p->caps.permitted & p->caps.inheritable)))
-		return err_set(
-			err, ERR_INVALID,
-			"%s.capabilities.ambient: holds what is not both permitted "
-			"and inheritable",
-			where);
 	return 0;
 }
 

@@ -62,8 +62,6 @@ TEST(names_the_field)
 	refused("", "\"oomScoreAdj\":1001", "", "process.oomScoreAdj");
 	refused("", "\"capabilities\":{\"bounding\":[\"CAP_NOPE\"]}", "",
 		"process.capabilities.bounding[0]: unknown capability \"CAP_NOPE\"");
-	refused("", "\"capabilities\":{\"ambient\":[\"CAP_CHOWN\"]}", "",
-		"process.capabilities.ambient");
 	refused("\"mounts\":[{\"type\":\"tmpfs\"}]", "", "", "mounts[0].destination");
 	refused("\"mounts\":[{\"destination\":\"/a\",\"type\":\"bind\"}]", "", "",
 		"mounts[0].source");
