@@ -338,7 +338,7 @@ static void end_round(struct timekeeper *t)
 		int64_t wait = MIN(FIRST_RETRY << MIN(t->failures, 6u), LAST_RETRY);
 
 		t->failures++;
-		if (t->failures == 4)
+		if (t->failures == 3)
 			log_warn(&t->s->log, "time: %s",
 				 n ? "the servers do not agree" : "no server answers");
 		next_round(t, t->synced ? INT64_C(1) << t->poll : wait);
