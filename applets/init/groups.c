@@ -90,7 +90,7 @@ static int refuse(struct err *err)
 
 int groups_make(struct init *in, struct err *err)
 {
-	char have[256] = "";
+	char have[256] = "", other[256];
 	struct statfs fs;
 
 	in->cgroup_fd = open(in->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -103,13 +103,6 @@ int groups_make(struct init *in, struct err *err)
 		return err_sys(err, errno, "a control group for init");
 	if (delegate(in->cgroup_fd, have, sizeof(have)) < 0)
 		return err_sys(err, errno, "control groups");
-	/* "cgroup_disable=" and mounts of version 1 take controllers away */
-	if (in->machine &&
-	    (!has(have, "memory") || !has(have, "cpu") || !has(have, "pids")))
-		return err_set(err, ERR_UNIMPLEMENTED,
-			       "control groups of version 2 lack a controller that pods "
-			       "need: there are \"%s\"",
-			       have);
 	for (size_t i = 0; i < ARRAY_LEN(groups); i++) {
 		FD_AUTO dir = -1;
 
@@ -120,7 +113,7 @@ int groups_make(struct init *in, struct err *err)
 		if (dir < 0)
 			return err_sys(err, errno, "control group %s", groups[i].name);
 		if (groups[i].parent)
-			delegate(dir, have, sizeof(have));
+			delegate(dir, other, sizeof(other));
 		put_number(dir, "memory.min", (unsigned long)groups[i].min * MIB);
 		put_number(dir, "memory.low", (unsigned long)groups[i].low * MIB);
 		if (groups[i].weight) {
@@ -128,6 +121,13 @@ int groups_make(struct init *in, struct err *err)
 			put_number(dir, "io.weight", groups[i].weight);
 		}
 	}
+	/* "cgroup_disable=" and mounts of version 1 take controllers away */
+	if (in->machine &&
+	    (!has(have, "memory") || !has(have, "cpu") || !has(have, "pids")))
+		return err_set(err, ERR_UNIMPLEMENTED,
+			       "control groups of version 2 lack a controller that pods "
+			       "need: there are \"%s\"",
+			       have);
 	return 0;
 }
 

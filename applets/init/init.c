@@ -124,9 +124,8 @@ static void phase_groups(struct init *in)
 	phase_begin(in, "cgroups");
 	if (groups_make(in, &err) < 0)
 		say_fault(in, err.msg,
-			  "remove cgroup_disable=, cgroup_no_v1= and "
-			  "systemd.unified_cgroup_hierarchy= from the kernel's command "
-			  "line, or boot a kernel of 5.10 or newer");
+			  "remove cgroup_disable= from the kernel's command line, or "
+			  "boot a kernel of 5.10 or newer");
 	phase_end(in, "%s", "");
 }
 

@@ -176,8 +176,8 @@ int spawn(struct service *s, struct err *err)
 	prepare(s, &b);
 	if (s->cgroup_fd < 0)
 		s->cgroup_fd = group_open(s->init, s, err);
-	if (s->cgroup_fd < 0)
-		return -1;
+	if (s->cgroup_fd < 0) /* a console is needed all the more */
+		say(s->init, SAY_WARN, s->title, "%s: runs without", err->msg);
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");
 	from = fds[0];
