@@ -37,7 +37,8 @@ case "${1:-} ${2:-}" in
 		protobuf-compiler libprotobuf-c-dev python3-grpcio python3-protobuf python3-websocket python3-yaml
 		runc crun podman conmon buildah uidmap criu containerd containernetworking-plugins util-linux procps strace qemu-system-x86 e2fsprogs zstd dbus-daemon debootstrap
 		qemu-system-arm qemu-system-ppc qemu-system-misc erofs-utils
-		dnsmasq-base isc-dhcp-server radvd chrony tcpdump iputils-ping"
+		dnsmasq-base isc-dhcp-server radvd chrony tcpdump iputils-ping
+		dosfstools fdisk xfsprogs btrfs-progs exfatprogs squashfs-tools cryptsetup-bin xorriso"
 	;;
 "bench ")
 	list="$run gcc libc6-dev protobuf-compiler libprotobuf-c-dev python3-grpcio python3-protobuf busybox-static

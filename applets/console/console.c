@@ -27,8 +27,7 @@ enum {
 };
 
 static const char usage[] =
-	"      --mode MODE         status, login, open or off (\"console\" of the "
-	"configuration)\n"
+	"      --mode MODE         status, login, open or off (as configured)\n"
 	"      --config FILE       another configuration\n";
 
 struct node_config *console_config(const struct console *c)

@@ -10,14 +10,15 @@
 #include "base/time.h"
 #include "tool.h"
 
-static const char usage[] = "  -u, --utc               in UTC\n"
-			    "  -d, --date TEXT         this time instead of now\n"
-			    "  -s, --set TEXT          set the clock\n"
-			    "  -R, --rfc-email         Sat, 21 Nov 2026 10:00:00 +0000\n"
-			    "  -I, --iso-8601          2026-11-21T10:00:00+00:00\n"
-			    "\n"
-			    "TEXT is @SECONDS, 2026-11-21, 2026-11-21 10:00:00, or RFC "
-			    "3339. FORMAT is strftime's.\n";
+static const char usage[] =
+	"  -u, --utc               in UTC\n"
+	"  -d, --date TEXT         this time instead of now\n"
+	"  -s, --set TEXT          set the clock\n"
+	"  -R, --rfc-email         Sat, 21 Nov 2026 10:00:00 +0000\n"
+	"  -I, --iso-8601          2026-11-21T10:00:00+00:00\n"
+	"\n"
+	"TEXT is @SECONDS, 2026-11-21, 2026-11-21 10:00:00 or RFC 3339;\n"
+	"FORMAT is strftime's.\n";
 
 /* Seconds since 1970 of a text. */
 static int parse(const char *text, time_t *ret, struct err *err)

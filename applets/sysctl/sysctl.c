@@ -20,16 +20,32 @@ static const char usage[] =
 	"  -e, --ignore            silence about keys that do not exist\n"
 	"  -q, --quiet             do not print what was set\n";
 
-/* "net.ipv4.ip_forward" or with '/', where the other one stands for itself. Caller frees. */
-static char *path_of(const char *key)
+static char *swapped(const char *s)
 {
-	char *path = xasprintf("/proc/sys/%s", key);
+	char *copy = xstrdup(s);
+
+	for (char *p = copy; *p; p++)
+		*p = *p == '.' ? '/' : *p == '/' ? '.' : *p;
+	return copy;
+}
+
+/*
+ * A key may be written "net.ipv4.ip_forward" or "net/ipv4/ip_forward"; in each the other
+ * separator stands for itself in a name. The first form; caller frees.
+ */
+static char *dotted(const char *key)
+{
 	const char *first = strpbrk(key, "./");
 
-	if (first && *first == '.')
-		for (char *p = path + strlen("/proc/sys/"); *p; p++)
-			*p = *p == '.' ? '/' : *p == '/' ? '.' : *p;
-	return path;
+	return first && *first == '/' ? swapped(key) : xstrdup(key);
+}
+
+/* Caller frees. */
+static char *path_of(const char *key)
+{
+	STR_AUTO below = swapped(key);
+
+	return xasprintf("/proc/sys/%s", below);
 }
 
 static void print_value(const struct tool *t, const char *key, char *text)
@@ -59,16 +75,12 @@ static void show(struct tool *t, const char *key, const char *path)
 		tool_warn(t, err.sys, "%s", key);
 }
 
-static void set(struct tool *t, char *key, char *value)
+static void set(struct tool *t, const char *key, const char *value)
 {
-	STR_AUTO path = NULL;
+	STR_AUTO path = path_of(key);
 	struct err err;
-	size_t n = strlen(key);
 
-	while (n && key[n - 1] == ' ')
-		key[--n] = 0;
 	value += strspn(value, " ");
-	path = path_of(key);
 	if (file_write(AT_FDCWD, path, value, &err) == 0) {
 		if (!opts_flag(&t->o, "quiet"))
 			printf("%s = %s\n", key, value);
@@ -112,21 +124,23 @@ static void show_tree(struct tool *t, const char *path, const char *key)
 static void one(struct tool *t, char *arg)
 {
 	char *eq = strchr(arg, '=');
+	STR_AUTO key = NULL;
 	STR_AUTO path = NULL;
 	struct stat st;
 
-	if (eq) {
+	if (eq)
 		*eq = 0;
-		set(t, arg, eq + 1);
-		return;
-	}
-	path = path_of(arg);
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-		STR_AUTO above = xasprintf("%s.", arg);
+	arg[strcspn(arg, " ")] = 0;
+	key = dotted(arg);
+	path = path_of(key);
+	if (eq) {
+		set(t, key, eq + 1);
+	} else if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+		STR_AUTO above = xasprintf("%s.", key);
 
 		show_tree(t, path, above);
 	} else {
-		show(t, arg, path);
+		show(t, key, path);
 	}
 }
 

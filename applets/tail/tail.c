@@ -21,9 +21,8 @@ enum {
 };
 
 static const char usage[] =
-	"  -n, --lines COUNT       so many lines (10); -COUNT is the same; +COUNT: from "
-	"line "
-	"COUNT on\n"
+	"  -n, --lines COUNT       so many lines (10); -COUNT is the same;\n"
+	"                          +COUNT: from line COUNT on\n"
 	"  -c, --bytes COUNT       so many bytes\n"
 	"  -f, --follow            go on as the file grows\n"
 	"  -F, --rotate            the same, also when another file takes its name\n";

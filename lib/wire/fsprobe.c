@@ -521,6 +521,7 @@ static bool probe_exfat(struct probe *p)
 	    b[109] > 25 - b[108] || get_le32(b + 96) < 2)
 		return false;
 	put_serial(p->out->uuid, get_le32(b + 100));
+	snprintf(p->out->version, sizeof(p->out->version), "%u.%u", b[105], b[104]);
 	p->out->block_size = 1U << b[108];
 	cluster = 1U << (b[108] + b[109]);
 	root = ((uint64_t)get_le32(b + 88) << b[108]) +
