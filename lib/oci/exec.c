@@ -14,6 +14,7 @@
 
 #include "base/str.h"
 #include "oci/oci-int.h"
+#include "os/cgentry.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/proc.h"
@@ -27,6 +28,8 @@ struct exec {
 	int listener; /* of OCI_MSG_NOTIFY before the pid was known; -1 */
 	pid_t pid;
 	int pidfd;
+	struct cgentry entry;
+	bool slowly; /* by cgroup.procs, where the other way does not work */
 	int sock[2];
 	struct buf *warnings;
 	bool failed; /* the child has said so */
@@ -106,11 +109,15 @@ static void child(struct exec *x)
  */
 static int join_cgroup(const struct oci_exec *how, struct err *err)
 {
-	const char *own = how->cgroup + strspn(how->cgroup, "/"), *in;
+	const char *own = str_or_empty(how->cgroup), *in;
 	STR_AUTO group = NULL;
 	struct err ignored;
-	size_t n = strlen(own);
+	size_t n;
 
+	if (!how->cgroup)
+		return 0;
+	own += strspn(own, "/");
+	n = strlen(own);
 	if (cgroup_join(how->cgroups, how->cgroup, 0, err) == 0)
 		return 0;
 	if (err->sys != EBUSY || cgroups_mode(how->cgroups) != CGROUPS_V2)
@@ -144,7 +151,8 @@ static int enter_container(struct exec *x, struct err *err)
 	    oci_set_cpus(x->process.cpus_initial, "process.execCPUAffinity.initial",
 			 err) < 0)
 		return -1;
-	if ((how->cgroup && join_cgroup(how, err) < 0) || tune(x, err) < 0)
+	if ((x->slowly ? join_cgroup(how, err) : cgentry_join(&x->entry, err)) < 0 ||
+	    tune(x, err) < 0)
 		return -1;
 	if (oci_apply_oom(getpid(), &x->process, NULL, err) < 0)
 		return -1;
@@ -197,15 +205,29 @@ static int on_message(void *arg, const struct oci_msg *m, struct err *err)
 	return m->type == OCI_MSG_NOTIFY ? forward(arg, m->n, err) : 0;
 }
 
+/* Born in the cgroup, if it can be: a child of its own has no fd of that any more. */
+static pid_t fork_stage(struct exec *x, struct err *err)
+{
+	pid_t pid = -1;
+
+	if (!x->slowly && x->entry.tree >= 0)
+		pid = ns_clone_into(0, x->entry.tree, NULL, err);
+	if (pid >= 0)
+		return pid;
+	/* an older kernel, or a group of version 2 that has groups with controllers */
+	x->slowly = x->slowly || x->entry.tree >= 0;
+	return ns_clone(0, NULL, err);
+}
+
 static pid_t clone_by_stage(struct exec *x, int *ret_pidfd, struct err *err)
 {
 	struct err e = {.code = ERR_NONE};
 	struct oci_msg m = {.type = OCI_MSG_ERROR};
 	pid_t stage, pid = -1;
 
-	stage = fork();
+	stage = fork_stage(x, err);
 	if (stage < 0)
-		return err_sys(err, errno, "fork");
+		return -1;
 	if (stage == 0) {
 		oci_reset_signals();
 		if (enter_container(x, &e) == 0) {
@@ -273,6 +295,8 @@ static int prepare(struct exec *x, struct err *err)
 	     SECCOMP_FILTER_FLAG_NEW_LISTENER) &&
 	    !(x->taken = oci_notify_page(err)))
 		return -1;
+	if (how->cgroup && cgentry_open(how->cgroups, how->cgroup, &x->entry, err) < 0)
+		return -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, x->sock) < 0)
 		return err_sys(err, errno, "socket pair");
 	return 0;
@@ -314,8 +338,13 @@ static int run(struct exec *x, struct oci_started *ret, struct err *err)
 int oci_exec(const struct oci_exec *how, struct oci_started *ret, struct buf *warnings,
 	     struct err *err)
 {
-	struct exec x = {
-		.how = how, .sock = {-1, -1}, .warnings = warnings, .listener = -1};
+	struct exec x = {.how = how,
+			 .sock = {-1, -1},
+			 .warnings = warnings,
+			 .listener = -1,
+			 .entry.tree = -1,
+			 .slowly = how->for_parent ||
+				   !str_empty(how->process->cpus_initial)};
 	int r = prepare(&x, err);
 
 	if (r == 0)
@@ -324,5 +353,6 @@ int oci_exec(const struct oci_exec *how, struct oci_started *ret, struct buf *wa
 	fd_close(&x.sock[1]);
 	buf_done(&x.seccomp);
 	oci_notify_page_free(x.taken);
+	cgentry_close(&x.entry);
 	return r;
 }

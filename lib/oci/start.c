@@ -29,6 +29,7 @@
 #include "base/str.h"
 #include "cgroup/rdt.h"
 #include "oci/oci-int.h"
+#include "os/cgentry.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/proc.h"
@@ -157,6 +158,8 @@ struct start {
 	int sock[2]; /* ours, the child's */
 	bool late;   /* without root's rights: mounts are opened by the child */
 	volatile int *taken;
+	struct cgentry entry;
+	bool moved; /* into the cgroup, by its birth and by itself */
 	bool rdt_made;
 	struct buf *warnings;
 };
@@ -219,7 +222,10 @@ static int child_setup(struct start *s, struct oci_root *r, struct err *err)
 	bool user = is_new(s, OCI_NS_USER) || s->ns[OCI_NS_USER] >= 0;
 	FD_AUTO offsets = -1;
 
-	/* maps are written, the cgroup is joined */
+	/* then maps are written, and what only the starter can do is done */
+	if (s->moved && cgentry_join(&s->entry, err) < 0)
+		return -1;
+	cgentry_close(&s->entry);
 	if (oci_wait_go(s->sock[1], err) < 0)
 		return -1;
 	if (is_new(s, OCI_NS_TIME)) /* as long as it is ours */
@@ -338,7 +344,13 @@ static pid_t clone_child(struct start *s, uint64_t flags, int *ret_pidfd, struct
 	 */
 	if (!s->late)
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	pid = ns_clone(flags, ret_pidfd, err);
+	s->moved = s->how->cgroup != NULL;
+	pid = s->entry.tree < 0 ? ns_clone(flags, ret_pidfd, err)
+				: ns_clone_into(flags, s->entry.tree, ret_pidfd, err);
+	if (pid < 0 && s->entry.tree >= 0) { /* an older kernel, or not for us */
+		s->moved = false;
+		pid = ns_clone(flags, ret_pidfd, err);
+	}
 	if (pid == 0)
 		child(s);
 	return pid < 0 ? err_wrap(err, "new namespaces") : pid;
@@ -358,7 +370,12 @@ static pid_t clone_by_stage(struct start *s, int *ret_pidfd, struct err *err)
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 		if (join_early(s, &e) == 0)
 			pid = clone_child(s, CLONE_PARENT, NULL, &e);
-		oci_send(s->sock[1], pid < 0 ? OCI_MSG_ERROR : OCI_MSG_PID, pid, &e);
+		m = (struct oci_msg){.type = pid < 0 ? OCI_MSG_ERROR : OCI_MSG_PID,
+				     .pid = pid,
+				     .n = s->moved,
+				     .err = e};
+		if (send(s->sock[1], &m, sizeof(m), MSG_NOSIGNAL) < 0)
+			_exit(1);
 		_exit(0);
 	}
 	fd_close(&s->sock[1]);
@@ -368,6 +385,7 @@ static pid_t clone_by_stage(struct start *s, int *ret_pidfd, struct err *err)
 		*err = m.err;
 	} else {
 		pid = m.pid;
+		s->moved = m.n;
 		*ret_pidfd = proc_pidfd(pid, err);
 	}
 	waitpid(stage, NULL, 0);
@@ -431,7 +449,8 @@ static int equip(struct start *s, pid_t pid, struct err *err)
 
 	if ((is_new(s, OCI_NS_USER) && oci_ns_write_maps(how->spec, pid, err) < 0) ||
 	    oci_apply_oom(pid, &s->process, s->warnings, err) < 0 ||
-	    (how->cgroup && cgroup_join(how->cgroups, how->cgroup, pid, err) < 0) ||
+	    (how->cgroup && !s->moved &&
+	     cgroup_join(how->cgroups, how->cgroup, pid, err) < 0) ||
 	    oci_netdevs_move(how->spec, pid, err) < 0 ||
 	    (how->spec->rdt &&
 	     rdt_join(how->spec->rdt, how->id, pid, &s->rdt_made, err) < 0))
@@ -502,6 +521,8 @@ static int prepare(struct start *s, struct err *err)
 	if (oci_seccomp_compile(how->spec, how->seccomp_cache, &s->seccomp, err) < 0 ||
 	    open_namespaces(s, err) < 0)
 		return -1;
+	if (how->cgroup && cgentry_open(how->cgroups, how->cgroup, &s->entry, err) < 0)
+		return -1;
 	s->late = geteuid() != 0 && is_new(s, OCI_NS_USER);
 	if (!s->late && oci_prepare(s->plan, how, s->ns[OCI_NS_USER], err) < 0)
 		return -1;
@@ -527,6 +548,7 @@ static void release(struct start *s)
 	cgroups_free(s->host);
 	buf_done(&s->seccomp);
 	oci_notify_page_free(s->taken);
+	cgentry_close(&s->entry);
 	arena_done(&s->arena);
 }
 
@@ -546,7 +568,8 @@ void oci_start_init(struct oci_start *how)
 int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *warnings,
 	      struct err *err)
 {
-	struct start s = {.how = how, .sock = {-1, -1}, .warnings = warnings};
+	struct start s = {
+		.how = how, .sock = {-1, -1}, .warnings = warnings, .entry.tree = -1};
 	int pidfd = -1, r = -1;
 	struct err ignored;
 	pid_t pid;

@@ -65,8 +65,10 @@ int fd_read_all(int fd, size_t max, struct buf *b, struct err *err)
 	size_t start = b->len;
 
 	for (;;) {
-		size_t room = MIN(max - (b->len - start) + 1, (size_t)65536);
-		ssize_t got = read(fd, buf_reserve(b, MAX(room, (size_t)512)), room);
+		/* most files are small; a buffer that grows doubles */
+		uint8_t *to = buf_reserve(b, b->cap - b->len < 512 ? 4096 : 512);
+		size_t room = MIN(max - (b->len - start) + 1, b->cap - b->len);
+		ssize_t got = read(fd, to, room);
 
 		if (got < 0 && errno == EINTR)
 			continue;

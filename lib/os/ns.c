@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +15,10 @@
 #include "base/buf.h"
 #include "os/fd.h"
 #include "os/file.h"
+
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
+#endif
 
 int ns_write_map(pid_t pid, const char *file, const struct ns_map *maps, size_t n,
 		 struct err *err)
@@ -43,6 +48,24 @@ pid_t ns_clone(uint64_t flags, int *ret_pidfd, struct err *err)
 		pid = syscall(SYS_clone, all, 0L, &pidfd, 0L, 0L);
 	if (pid < 0)
 		return err_sys(err, errno, "clone");
+	if (pid > 0 && ret_pidfd)
+		*ret_pidfd = pidfd;
+	return (pid_t)pid;
+}
+
+pid_t ns_clone_into(uint64_t flags, int cgroup_fd, int *ret_pidfd, struct err *err)
+{
+	int pidfd = -1;
+	struct clone_args args = {
+		.flags = flags | CLONE_INTO_CGROUP | (ret_pidfd ? CLONE_PIDFD : 0),
+		.pidfd = (uintptr_t)&pidfd,
+		.exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD,
+		.cgroup = (unsigned)cgroup_fd,
+	};
+	long pid = syscall(SYS_clone3, &args, sizeof(args));
+
+	if (pid < 0)
+		return err_sys(err, errno, "clone into a cgroup");
 	if (pid > 0 && ret_pidfd)
 		*ret_pidfd = pidfd;
 	return (pid_t)pid;

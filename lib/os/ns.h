@@ -27,4 +27,10 @@ int ns_new_user(const struct ns_map *uids, size_t nuids, const struct ns_map *gi
  */
 pid_t ns_clone(uint64_t flags, int *ret_pidfd, struct err *err);
 
+/*
+ * The same, born in a cgroup of version 2 (a directory's fd; CLONE_INTO_CGROUP, Linux 5.7).
+ * Whatever the reason of a failure, it may work with ns_clone and a move afterwards.
+ */
+pid_t ns_clone_into(uint64_t flags, int cgroup_fd, int *ret_pidfd, struct err *err);
+
 #endif
