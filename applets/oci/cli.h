@@ -85,8 +85,6 @@ int cli_print(const struct buf *out, struct err *err);
 int cli_write_pid(const char *path, pid_t pid, struct err *err);
 /* Sends a pidfd to a socket that waits for one (NULL: none). 0 or -1. */
 int cli_send_pidfd(const char *socket, const char *what, int pidfd, struct err *err);
-/* True if we are in a user namespace that is not the host's. */
-bool cli_in_userns(void);
 
 /* --- state.c ------------------------------------------------------------------------ */
 

@@ -132,15 +132,3 @@ int cli_send_pidfd(const char *socket, const char *what, int pidfd, struct err *
 		return err_sys(err, errno, "send the pidfd to %s", socket);
 	return 0;
 }
-
-bool cli_in_userns(void)
-{
-	unsigned inside, outside, count;
-	BUF_AUTO text = {0};
-	struct err ignored;
-
-	if (file_read(AT_FDCWD, "/proc/self/uid_map", 4096, &text, &ignored) < 0)
-		return false;
-	return sscanf(buf_str(&text), "%u %u %u", &inside, &outside, &count) != 3 ||
-	       inside || outside || count != UINT32_MAX;
-}

@@ -175,9 +175,7 @@ int group_update(const struct ctr *c, const struct cgroups *g, const struct reso
 		return err_set(err, ERR_STATE, "container %s has no cgroup", c->id);
 	if (c->scope) {
 		struct systemd *bus = systemd_open(c->user_systemd, err);
-		int rc = bus ? systemd_update(bus, c->scope, r,
-					      cgroups_mode(g) == CGROUPS_V2, err)
-			     : -1;
+		int rc = bus ? systemd_update(bus, c->scope, g, c->cgroup, r, err) : -1;
 
 		systemd_free(bus);
 		if (rc < 0)

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "os/fd.h"
+#include "os/proc.h"
 #include "os/self.h"
 #include "wire/json.h"
 
@@ -183,7 +184,7 @@ static const char *default_root(const struct oci_cli *cli, struct arena *a)
 		[LIKE_CRIBOX] = "cribox/oci", [LIKE_RUNC] = "runc", [LIKE_CRUN] = "crun"};
 	const char *dir = getenv("XDG_RUNTIME_DIR"), *user = getenv("USER");
 	bool ordinary = geteuid() != 0 ||
-			(cli_in_userns() && !str_eq(str_or_empty(user), "root"));
+			(proc_in_userns() && !str_eq(str_or_empty(user), "root"));
 
 	if (str_empty(dir) || (!ordinary && cli->like != LIKE_CRUN))
 		dir = "/run";
@@ -380,7 +381,7 @@ static int run(int argc, char **argv, struct err *err)
 	const char *base = slash ? slash + 1 : argv[0];
 	struct oci_cli cli = {.name = str_eq(base, "oci") ? "cribox oci" : base,
 			      .like = who(base),
-			      .rootless = geteuid() != 0 || cli_in_userns(),
+			      .rootless = geteuid() != 0 || proc_in_userns(),
 			      .criu = "criu"};
 	const struct oci_cmd *cmd;
 	char *const *all = argv;

@@ -219,14 +219,15 @@ int resources_apply(const struct cgroups *g, const char *path, const struct reso
 
 /* --- updates ------------------------------------------------------------------------ */
 
-static bool read_number(const struct target *t, const char *file, uint64_t *ret)
+static bool read_number(const struct target *t, const char *controller, const char *file,
+			uint64_t *ret)
 {
 	BUF_AUTO text = {0};
 	struct text_line l;
 	struct err ignored;
 	const char *at;
 
-	if (cgroup_read(t->g, "memory", t->path, file, &text, &ignored) < 0)
+	if (cgroup_read(t->g, controller, t->path, file, &text, &ignored) < 0)
 		return false;
 	at = buf_str(&text);
 	return text_line(&at, &l) && l.n && text_u64(&l.word[0], ret);
@@ -238,13 +239,14 @@ static int check_usage(const struct target *t, const struct resources *r, struct
 	uint64_t now = 0, swap = 0;
 
 	if (!r->check_usage || is_v1(t->g, "memory") ||
-	    !read_number(t, "memory.current", &now))
+	    !read_number(t, "memory", "memory.current", &now))
 		return 0;
 	if (r->has_limit && r->limit > 0 && (uint64_t)r->limit < now)
 		return err_set(err, ERR_INVALID,
 			       "rejecting memory limit %lld < usage %llu",
 			       (long long)r->limit, (unsigned long long)now);
-	if (r->has_swap && r->swap > 0 && read_number(t, "memory.swap.current", &swap) &&
+	if (r->has_swap && r->swap > 0 &&
+	    read_number(t, "memory", "memory.swap.current", &swap) &&
 	    (uint64_t)r->swap < now + swap)
 		return err_set(err, ERR_INVALID,
 			       "rejecting memory+swap limit %lld < usage %llu",
@@ -261,12 +263,54 @@ static int complete_swap(const struct target *t, struct resources *r, struct err
 	if (!r->has_swap)
 		return 0;
 	if (!r->has_limit && !is_v1(t->g, "memory") &&
-	    read_number(t, "memory.max", &limit))
+	    read_number(t, "memory", "memory.max", &limit))
 		r->limit = limit > INT64_MAX ? -1 : (int64_t)limit;
 	if ((r->has_limit || !is_v1(t->g, "memory")) &&
 	    res_swap_max(r->limit, r->swap, &ignored, err) < 0)
 		return err_wrap(err, "resources.memory.swap");
 	return 0;
+}
+
+/* The period that the quota is of now. */
+static bool read_period(const struct target *t, uint64_t *ret)
+{
+	BUF_AUTO text = {0};
+	struct text_line l;
+	struct err ignored;
+	const char *at;
+
+	if (is_v1(t->g, "cpu"))
+		return read_number(t, "cpu", "cpu.cfs_period_us", ret);
+	if (cgroup_read(t->g, "cpu", t->path, "cpu.max", &text, &ignored) < 0)
+		return false;
+	at = buf_str(&text);
+	return text_line(&at, &l) && l.n == 2 && text_u64(&l.word[1], ret);
+}
+
+/* The quota that the period is of now: UINT64_MAX is none. */
+static bool read_quota(const struct target *t, uint64_t *ret)
+{
+	/* "-1" of version 1 is no number */
+	if (!is_v1(t->g, "cpu"))
+		return read_number(t, "cpu", "cpu.max", ret);
+	if (!read_number(t, "cpu", "cpu.cfs_quota_us", ret))
+		*ret = UINT64_MAX;
+	return true;
+}
+
+int resources_complete(const struct cgroups *g, const char *path, struct resources *r,
+		       struct err *err)
+{
+	const struct target t = {g, path};
+	uint64_t v;
+
+	if (r->has_quota && !r->has_period)
+		r->has_period = read_period(&t, &r->period);
+	if (r->has_period && !r->has_quota && read_quota(&t, &v)) {
+		r->has_quota = true;
+		r->quota = v > INT64_MAX ? -1 : (int64_t)v;
+	}
+	return complete_swap(&t, r, err);
 }
 
 int resources_update(const struct cgroups *g, const char *path, const struct resources *r,

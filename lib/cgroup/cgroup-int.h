@@ -13,6 +13,13 @@ uint64_t res_io_weight(uint64_t weight);
 /* memory.swap.max from memory+swap and memory. 0 or -1; *ret -1 is "max". */
 int res_swap_max(int64_t limit, int64_t swap, int64_t *ret, struct err *err);
 
+/*
+ * What r does not say but depends on is read from the group: the period of a quota, the
+ * quota of a period, the limit that one of memory and swap is above. 0 or -1.
+ */
+int resources_complete(const struct cgroups *g, const char *path, struct resources *r,
+		       struct err *err);
+
 /* --- settings ----------------------------------------------------------------------- */
 
 /* A line to be written to a file. */

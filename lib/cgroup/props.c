@@ -170,8 +170,7 @@ static int memory(struct props *p, const struct resources *r, bool v2, struct er
 	if (r->has_reservation)
 		limit(p, "MemoryLow", r->reservation, 0);
 	if (r->has_swap || (r->has_limit && r->limit == -1)) {
-		if (res_swap_max(r->has_limit ? r->limit : 0, r->has_swap ? r->swap : 0,
-				 &swap, err) < 0)
+		if (res_swap_max(r->limit, r->has_swap ? r->swap : 0, &swap, err) < 0)
 			return -1;
 		limit(p, "MemorySwapMax", swap, 0);
 	}

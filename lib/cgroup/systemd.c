@@ -20,6 +20,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "cgroup/cgroup-int.h"
 #include "cgroup/systemd-int.h"
 #include "os/fd.h"
 #include "os/ns.h"
@@ -452,16 +453,20 @@ int systemd_attach(struct systemd *s, const char *unit, pid_t pid, struct err *e
 	return 0;
 }
 
-int systemd_update(struct systemd *s, const char *unit, const struct resources *r,
-		   bool v2, struct err *err)
+int systemd_update(struct systemd *s, const char *unit, const struct cgroups *g,
+		   const char *path, const struct resources *r, struct err *err)
 {
+	struct resources whole = *r;
 	struct props *p = xcalloc(1, sizeof(*p));
 	struct dbus_out o;
 	BUF_AUTO out = {0};
 	int rc;
 
 	start_clock(s);
-	rc = props_resources(p, r, v2, false, err);
+	rc = resources_complete(g, path, &whole, err);
+	if (rc == 0)
+		rc = props_resources(p, &whole, cgroups_mode(g) == CGROUPS_V2, false,
+				     err);
 	while (rc == 0 && p->n) {
 		buf_reset(&out);
 		begin(s, &o, &out, "SetUnitProperties", "sba(sv)", unit);

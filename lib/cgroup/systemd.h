@@ -78,9 +78,12 @@ void systemd_release(int *holder);
 /* Moves a process into the unit's group, for callers that have no right to. 0 or -1. */
 int systemd_attach(struct systemd *s, const char *unit, pid_t pid, struct err *err);
 
-/* Limits that a resources object has are changed, until the unit ends. 0 or -1. */
-int systemd_update(struct systemd *s, const char *unit, const struct resources *r,
-		   bool v2, struct err *err);
+/*
+ * The properties of limits that r has are changed, until the unit ends. To the files of
+ * its group, which is at path, resources_update() writes afterwards. 0 or -1.
+ */
+int systemd_update(struct systemd *s, const char *unit, const struct cgroups *g,
+		   const char *path, const struct resources *r, struct err *err);
 
 /* Stops the unit, which kills what is in it, and forgets it. A missing one is success. */
 int systemd_stop(struct systemd *s, const char *unit, struct err *err);

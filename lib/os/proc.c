@@ -173,3 +173,15 @@ void proc_random(void *dst, size_t n)
 		}
 	}
 }
+
+bool proc_in_userns(void)
+{
+	unsigned inside, outside, count;
+	BUF_AUTO text = {0};
+	struct err ignored;
+
+	if (file_read(AT_FDCWD, "/proc/self/uid_map", 4096, &text, &ignored) < 0)
+		return false;
+	return sscanf(buf_str(&text), "%u %u %u", &inside, &outside, &count) != 3 ||
+	       inside || outside || count != UINT32_MAX;
+}

@@ -41,6 +41,9 @@ uint64_t proc_start_time(pid_t pid);
 /* True if a pidfd's process has ended (it may not have been reaped). */
 bool proc_ended(int pidfd);
 
+/* True if we are in a user namespace that is not the host's. */
+bool proc_in_userns(void);
+
 /* This boot's id (/proc/sys/kernel/random/boot_id, 36 characters). */
 enum { PROC_BOOT_ID = 40 };
 int proc_boot_id(char dst[PROC_BOOT_ID], struct err *err);
