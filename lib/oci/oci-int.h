@@ -173,7 +173,7 @@ int oci_ns_write_maps(const struct oci_spec *s, pid_t pid, struct err *err);
  */
 int oci_ns_new_time(const struct oci_spec *s, int offsets_fd, struct err *err);
 
-/* netdev.c */
+/* ns.c: network devices. */
 int oci_parse_netdevs(yyjson_val *lin, struct arena *a, struct oci_spec *s,
 		      struct err *err);
 /* Moves the devices into the network namespace of a process. */

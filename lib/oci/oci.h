@@ -296,7 +296,10 @@ struct oci_started {
 int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *warnings,
 	      struct err *err);
 
-/* Reads an errfd to its end. 0 if the program runs, -1 with its error. */
+/*
+ * Reads an errfd to its end. 0 if the program runs, -1 with its error. If the errfd was made
+ * non-blocking, -1 with EAGAIN in err->sys: not known yet.
+ */
 int oci_started(int errfd, struct err *err);
 
 /* --- exec --------------------------------------------------------------------------- */
