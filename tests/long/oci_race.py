@@ -11,6 +11,7 @@ last line says how many.
 
 STRIDE=N    only every Nth stop
 """
+# timeout: 2400
 
 import ctypes
 import os
