@@ -65,6 +65,9 @@ static int parse_rlimits(yyjson_val *obj, const char *where, struct arena *a,
 		if (list[n].resource < 0)
 			return err_set(err, ERR_INVALID, "%s.type: unknown \"%s\"", at,
 				       type);
+		if (list[n].soft > list[n].hard)
+			return err_set(err, ERR_INVALID,
+				       "%s: the soft limit is above the hard one", at);
 		for (size_t i = 0; i < n; i++)
 			if (list[i].resource == list[n].resource)
 				return err_set(err, ERR_INVALID, "%s: %s is given twice",
