@@ -72,10 +72,10 @@ static void read_config(struct init *in)
 	make_safe(&got);
 	in->cfg = got;
 	for (unsigned i = 0; i < MIN(got.ncomplaints, (unsigned)NODE_COMPLAINTS); i++)
-		say(in, SAY_WARN, "config", "%s: %s", got.complaints[i].where,
+		say(in, SAY_ERROR, "config", "%s: %s", got.complaints[i].where,
 		    got.complaints[i].text);
 	if (got.ncomplaints > NODE_COMPLAINTS)
-		say(in, SAY_WARN, "config", "and %u more complaints",
+		say(in, SAY_ERROR, "config", "and %u more complaints",
 		    got.ncomplaints - NODE_COMPLAINTS);
 }
 

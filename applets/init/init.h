@@ -70,6 +70,7 @@ struct service {
 	unsigned backoff; /* doublings */
 	uint32_t restarts;
 	bool used;
+	bool seen; /* by services_start: what is off later is off because a person said so */
 	bool again; /* start it when it has stopped */
 	bool killed;
 	bool blocked; /* not started by itself: what it needs is missing */
@@ -218,6 +219,7 @@ void service_is_ready(struct init *in, pid_t pid);
 int ring_open(struct ring *r, const char *name, struct err *err);
 void output_watch(struct service *s);
 void output_drain(struct service *s);
+void log_renew(struct init *in);
 void log_announce(struct init *in);
 
 /* control.c */

@@ -60,6 +60,15 @@ static void wink(struct init *in, const char *title, int fd)
 	sock_send_fds(in->log_socket[0], name, sizeof(name), &fd, fd >= 0 ? 1 : 0);
 }
 
+/* A keeper begins with a socket that is not full of what the one before did not read. */
+void log_renew(struct init *in)
+{
+	fd_close(&in->log_socket[0]);
+	fd_close(&in->log_socket[1]);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, in->log_socket) == 0)
+		fd_set_nonblock(in->log_socket[0], true);
+}
+
 void log_announce(struct init *in)
 {
 	for (int i = 0; i < SERVICES; i++)

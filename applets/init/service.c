@@ -123,6 +123,8 @@ static void run(struct service *s)
 	struct err err;
 
 	s->killed = false;
+	if (s == s->init->log)
+		log_renew(s->init);
 	if (spawn(s, &err) < 0) {
 		complain(s, "%s", err.msg);
 		pause_and_again(s);
@@ -395,9 +397,6 @@ static void add_log(struct init *in)
 	memcpy(def.argv, INITJOB "\0log\0", sizeof(INITJOB "\0log\0"));
 	def.oom_score_adj = -900;
 	str_copy(def.stop_signal, sizeof(def.stop_signal), "TERM");
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, in->log_socket) < 0)
-		return;
-	fd_set_nonblock(in->log_socket[0], true);
 	in->log = add(in, &def, "log");
 }
 
@@ -428,8 +427,16 @@ void services_make(struct init *in)
 
 void services_start(struct init *in)
 {
+	/* first all wait: nobody takes another for one that is not to run */
+	for (int i = 0; i < SERVICES; i++) {
+		struct service *s = &in->services[i];
+
+		if (!s->used || s->blocked || s->seen)
+			continue;
+		s->seen = true;
+		enter(s, INITCTL_WAITING);
+		timer_ms(s, AFTER_S * 1000);
+	}
 	for (int i = 0; i < SERVICES; i++)
-		if (in->services[i].used && in->services[i].state == INITCTL_OFF &&
-		    !in->services[i].blocked)
-			service_event(&in->services[i], EV_START);
+		service_event(&in->services[i], EV_GO);
 }

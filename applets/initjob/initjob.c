@@ -23,21 +23,36 @@
 
 static struct node_config config;
 
+static void line(int level, const char *phase, const char *fmt, va_list ap)
+{
+	BUF_AUTO raw = {0}, text = {0};
+
+	buf_add_vfmt(&raw, fmt, ap);
+	buf_add_fmt(&text, "<%d>cribox: %s: ", level, phase);
+	str_escape(&text, (const char *)raw.data, raw.len);
+	if (text.len > 700)
+		text.len = 700;
+	buf_add_char(&text, '\n');
+	if (write(STDERR_FILENO, text.data, text.len) < 0)
+		return;
+}
+
 void tell(const char *phase, const char *fmt, ...)
 {
-	BUF_AUTO raw = {0}, line = {0};
 	va_list ap;
 
 	va_start(ap, fmt);
-	buf_add_vfmt(&raw, fmt, ap);
+	line(6, phase, fmt, ap);
 	va_end(ap);
-	buf_add_fmt(&line, "<5>cribox: %s: ", phase);
-	str_escape(&line, (const char *)raw.data, raw.len);
-	if (line.len > 700)
-		line.len = 700;
-	buf_add_char(&line, '\n');
-	if (write(STDERR_FILENO, line.data, line.len) < 0)
-		return;
+}
+
+void complain(const char *phase, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	line(3, phase, fmt, ap);
+	va_end(ap);
 }
 
 /* A kubelet that the payload has is a service, unless the configuration says how. */
@@ -120,7 +135,8 @@ static int open_modules(struct modules *m)
 	*m = (struct modules){.mi = {.dirfd = -1}};
 	node_config_load(&node_sources, false, &config);
 	if (module_index_open(&m->mi, NULL, &err) < 0) {
-		tell("modules", "%s: only what is in the kernel itself works", err.msg);
+		complain("modules", "%s: only what is in the kernel itself works",
+			 err.msg);
 		return 0;
 	}
 	if (file_read(AT_FDCWD, "/proc/cmdline", 1 << 16, &m->cmdline, &err) == 0)
@@ -142,7 +158,7 @@ static void load(struct modules *m, const char *name)
 	struct err err;
 
 	if (module_load(&m->mi, name, NULL, &err) < 0)
-		tell("modules", "%s: %s", name, err.msg);
+		complain("modules", "%s: %s", name, err.msg);
 }
 
 /* The modules of all devices that are there. */
@@ -160,7 +176,8 @@ static int job_coldplug(int argc, char **argv, struct err *err)
 	if (n > 0)
 		tell("modules", "%d loaded for devices", n);
 	if (failed)
-		tell("modules", "%u cannot be loaded, the last: %s", failed, err->msg);
+		complain("modules", "%u cannot be loaded, the last: %s", failed,
+			 err->msg);
 	close_modules(&m);
 	return n < 0 ? -1 : 0;
 }
@@ -224,7 +241,9 @@ static int run_initjob(int argc, char **argv, struct err *err)
 		if (str_eq(argv[1], verbs[i].verb)) {
 			int r = verbs[i].run(argc - 1, argv + 1, err);
 
-			return r < 0 ? err_wrap(err, "%s", argv[1]) : r;
+			if (r < 0)
+				complain(argv[1], "%s", err->msg);
+			return r < 0 ? 1 : r;
 		}
 	return err_set(err, ERR_INVALID, "initjob is for init's own use");
 }

@@ -12,8 +12,11 @@
 /* Where init keeps what is to survive a reboot; there only if there is a state partition. */
 #define NODE_FILES "/state/node"
 
-/* One line on standard error, which is the kernel's log: "cribox: PHASE: text". */
+/* A line on standard error, which is the kernel's log: "cribox: PHASE: text". */
 void tell(const char *phase, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same of what a person must see: it comes on every console. */
+void complain(const char *phase, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* All return the exit status, or -1 with *err set. */
 int job_state(int argc, char **argv, struct err *err);

@@ -211,8 +211,8 @@ int job_unmount(int argc, char **argv, struct err *err)
 			done++;
 		} else {
 			left++;
-			tell("stop", "%s (%s) was busy: unmounted lazily", list[n].at,
-			     list[n].type);
+			complain("stop", "%s (%s) was busy: unmounted lazily", list[n].at,
+				 list[n].type);
 		}
 	}
 	tell("stop", "%u file systems unmounted, %u busy", done, left);

@@ -64,8 +64,8 @@ static void check_ext(const char *path)
 	/* the journal is the kernel's to replay; errors it has recorded are a person's */
 	if (fd >= 0 && pread(fd, state, sizeof(state), EXT_STATE) == sizeof(state) &&
 	    (get_le16(state) & EXT_ERRORS))
-		tell("state", "%s has recorded errors: check it with e2fsck elsewhere",
-		     path);
+		complain("state",
+			 "%s has recorded errors: check it with e2fsck elsewhere", path);
 }
 
 static bool bind_all(void)
@@ -77,8 +77,8 @@ static bool bind_all(void)
 		if (file_mkdirs(AT_FDCWD, binds[i].dir, binds[i].mode, &err) < 0 ||
 		    chmod(binds[i].dir, binds[i].mode) < 0 ||
 		    mount(binds[i].dir, binds[i].at, NULL, MS_BIND, NULL) < 0) {
-			tell("state", "%s stays in memory: %s", binds[i].at,
-			     err.code ? err.msg : strerror(errno));
+			complain("state", "%s stays in memory: %s", binds[i].at,
+				 err.code ? err.msg : strerror(errno));
 			all = false;
 		}
 	}
@@ -119,17 +119,17 @@ int job_state(int argc, char **argv, struct err *err)
 		    mount(path, NODE_STATE_DIR, info.fs.type, MS_RDONLY | MS_NOATIME,
 			  NULL) < 0)
 			return err_sys(err, why, "mount %s (%s)", path, info.fs.type);
-		tell("state",
-		     "%s is read-only: its configuration is used, and all else "
-		     "stays in memory",
-		     path);
+		complain("state",
+			 "%s is read-only: its configuration is used, and all else "
+			 "stays in memory",
+			 path);
 		return 2;
 	}
 	tell("state", "%s (%s), mounted after %lld ms", path, info.fs.type,
 	     (long long)((time_mono() - start) / NS_PER_MS));
 	if (statvfs(NODE_STATE_DIR, &fs) == 0 && fs.f_bavail * fs.f_frsize < SPARE)
-		tell("state", "%s is full: %llu KiB left", path,
-		     (unsigned long long)(fs.f_bavail * fs.f_frsize >> 10));
+		complain("state", "%s is full: %llu KiB left", path,
+			 (unsigned long long)(fs.f_bavail * fs.f_frsize >> 10));
 	return bind_all() ? 0 : 1;
 }
 

@@ -262,13 +262,13 @@ int initctl_logs(int fd, const char *name, struct err *err)
 }
 
 /*
- * The ring: the number of bytes ever written (little-endian), then the bytes, each at its
- * number modulo the size. init writes the bytes before the number; what a slow reader took
+ * The ring: the number of bytes ever written (little-endian), the number of those that are
+ * in the log file (kept by its keeper), then the bytes, each at its number modulo the size. init writes the bytes before the number; what a slow reader took
  * from under the writer's feet is noticed by reading the number again.
  */
 long initctl_ring_read(int ring, uint64_t *at, char *dst, size_t n, struct err *err)
 {
-	uint8_t head[INITCTL_RING_HEAD];
+	uint8_t head[8];
 	uint64_t end, from;
 
 	if (pread(ring, head, sizeof(head), 0) != (ssize_t)sizeof(head))

@@ -119,7 +119,7 @@ int initctl_logs(int fd, const char *name, struct err *err);
  * Copies what the ring holds from *at on (0: from the oldest byte) to dst, at most n bytes,
  * and moves *at behind it. The number of bytes: 0 if there is nothing new; -1 on failure.
  */
-enum { INITCTL_RING_HEAD = 8, INITCTL_RING_SIZE = 1 << 17 };
+enum { INITCTL_RING_HEAD = 16, INITCTL_RING_SIZE = 1 << 17 };
 long initctl_ring_read(int ring, uint64_t *at, char *dst, size_t n, struct err *err);
 
 #endif
