@@ -109,11 +109,16 @@ LDFLAGS = -static-pie -nostdlib -nostartfiles -Wl,--gc-sections,--build-id=none,
 	-Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,-z,text,--fatal-warnings \
 	$(ARCH_LDFLAGS) -Wl,-Map=$(OUT)/cribox.map
 
+# What a container's start runs lies together: the kernel maps files 64 KiB at a time.
+HOT = $(filter $(addprefix $(OUT)/obj/,applets/main% applets/oci/% lib/base/% lib/cgroup/% lib/oci/% \
+	lib/os/% lib/seccomp/% lib/wire/json% lib/wire/digest% arch/%),$(OBJ))
+HOT_LIB = $(filter %/libyyjson.a,$(DEPS_LIB))
+
 $(OUT)/cribox.debug: $(OBJ) $(DEPS_LIB) $(LIBC) $(OUT)/link.flags
 	@echo '  LD      $@'
 	$(Q)$(CC) $(BASE_CFLAGS) $(LDFLAGS) -o $@.$$$$ $(CRT)/rcrt1.o $(CRT)/crti.o \
-		"`$(CC) -print-file-name=crtbeginS.o`" $(OBJ) \
-		-Wl,--start-group $(DEPS_LIB) $(LIBC) -lgcc -Wl,--end-group \
+		"`$(CC) -print-file-name=crtbeginS.o`" $(filter-out $(HOT),$(OBJ)) $(HOT) -Wl,--start-group \
+		$(HOT_LIB) $(LIBC) $(filter-out $(HOT_LIB),$(DEPS_LIB)) -lgcc -Wl,--end-group \
 		"`$(CC) -print-file-name=crtendS.o`" $(CRT)/crtn.o && mv $@.$$$$ $@
 
 $(OUT)/link.flags: FORCE

@@ -302,12 +302,13 @@ def bench_memory(sides, top, programs):
 
 
 def private_kib(pid):
+    """What is not a page of a file: also what it shares with a child that it forked."""
     with open("/proc/%d/smaps_rollup" % pid) as f:
-        return sum(int(l.split()[1]) for l in f if l.startswith(("Private_Dirty", "Private_Clean")))
+        return sum(int(l.split()[1]) for l in f if l.startswith("Anonymous:"))
 
 
 def bench_private(side, top, programs):
-    """Private memory of a create that waits: for its console socket's peer, here."""
+    """Private memory of a create that waits: for a hook, here."""
     config = docker_like()
     config["hooks"] = {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "1"]}]}
     path = bundle(top, "private", config, programs)
