@@ -66,6 +66,46 @@ static int exit_code(int status)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* Whether the program runs. A process that never says so is killed like any other. */
+struct outcome {
+	struct loop_fd src; /* fd -1: it was said */
+	struct err *failed; /* NULL: it runs, as far as is known */
+};
+
+static void outcome_read(struct outcome *o)
+{
+	struct err err;
+	int r = o->src.fd < 0 ? 1 : launch_outcome(o->src.fd, &err);
+
+	if (r > 0)
+		return;
+	loop_fd_del(&o->src);
+	fd_close(&o->src.fd);
+	if (r < 0) {
+		o->failed = xmalloc(sizeof(err));
+		*o->failed = err;
+	}
+}
+
+static void on_outcome(struct loop_fd *src, unsigned events)
+{
+	(void)events;
+	outcome_read(container_of(src, struct outcome, src));
+}
+
+static int outcome_watch(struct outcome *o, struct shim *s, int errfd, struct err *err)
+{
+	o->src = (struct loop_fd){.fn = on_outcome, .fd = errfd};
+	return loop_fd_add(s->loop, &o->src, LOOP_IN, err);
+}
+
+static void outcome_done(struct outcome *o)
+{
+	loop_fd_del(&o->src);
+	fd_close(&o->src.fd);
+	free(o->failed);
+}
+
 /* --- exec_sync ----------------------------------------------------------------------------- */
 
 struct sync_output {
@@ -79,11 +119,12 @@ struct sync {
 	struct shim *shim;
 	struct reply reply;
 	struct child child;
+	struct outcome outcome;
 	struct sync_output out[2];
 	struct loop_timer timer;
 	int64_t timeout; /* seconds */
 	int status;
-	bool exited, timed_out;
+	bool timed_out;
 };
 
 static void sync_free(struct sync *x)
@@ -95,6 +136,7 @@ static void sync_free(struct sync *x)
 		fd_close(&x->out[i].src.fd);
 		buf_done(&x->out[i].data);
 	}
+	outcome_done(&x->outcome);
 	free(x);
 }
 
@@ -116,7 +158,6 @@ static void sync_answer(struct sync *x)
 {
 	JSON_MUT_AUTO d = json_new();
 	yyjson_mut_val *root = yyjson_mut_doc_get_root(d);
-	struct err err;
 
 	/*
 	 * What was written is in the pipes; who still holds them is not waited for, nor
@@ -126,18 +167,11 @@ static void sync_answer(struct sync *x)
 		for (unsigned n = 0; n < PIPE_MAX / CHUNK && x->out[i].src.fd >= 0; n++)
 			if (sync_read(&x->out[i]) <= 0)
 				break;
-	if (x->timed_out) {
-		err_set(&err, ERR_TIMEOUT, "command timed out after %lld s",
-			(long long)x->timeout);
-		reply_error(&x->reply, &err);
-	} else {
-		json_add_i64(d, root, "exit_code", exit_code(x->status));
-		json_add_u64(d, root, "stdout", x->out[0].data.len);
-		json_add_u64(d, root, "stderr", x->out[1].data.len);
-		buf_add(&x->out[0].data, x->out[1].data.data, x->out[1].data.len);
-		reply_json(&x->reply, d, x->out[0].data.data, x->out[0].data.len);
-	}
-	sync_free(x);
+	json_add_i64(d, root, "exit_code", exit_code(x->status));
+	json_add_u64(d, root, "stdout", x->out[0].data.len);
+	json_add_u64(d, root, "stderr", x->out[1].data.len);
+	buf_add(&x->out[0].data, x->out[1].data.data, x->out[1].data.len);
+	reply_json(&x->reply, d, x->out[0].data.data, x->out[0].data.len);
 }
 
 static void sync_exit(struct child *c, int status)
@@ -145,8 +179,12 @@ static void sync_exit(struct child *c, int status)
 	struct sync *x = container_of(c, struct sync, child);
 
 	x->status = status;
-	x->exited = true;
-	sync_answer(x);
+	outcome_read(&x->outcome); /* its last words may be there */
+	if (x->outcome.failed && !x->timed_out)
+		reply_error(&x->reply, x->outcome.failed);
+	else if (!x->timed_out)
+		sync_answer(x);
+	sync_free(x);
 }
 
 static void on_sync_output(struct loop_fd *src, unsigned events)
@@ -164,8 +202,14 @@ static void on_sync_timeout(struct loop_timer *t)
 {
 	struct sync *x = container_of(t, struct sync, timer);
 
-	x->timed_out = true;
+	struct err err;
+
+	/* a process that hangs in the kernel dies later, or never */
 	kill_group(&x->child, SIGKILL);
+	x->timed_out = true;
+	err_set(&err, ERR_TIMEOUT, "command timed out after %lld s",
+		(long long)x->timeout);
+	reply_error(&x->reply, &err);
 }
 
 static int sync_pipe(struct sync *x, unsigned i, int *ret_end, struct err *err)
@@ -186,14 +230,14 @@ static int sync_start(struct sync *x, struct container *ct, yyjson_val *req,
 {
 	struct launch_exec e = {.argv = make_argv(json_arr(req, "cmd"), err),
 				.stdio = {-1, -1, -1}};
-	int console = -1;
+	int errfd = -1, console = -1;
 	pid_t pid = -1;
 
 	if (!e.argv)
 		return -1;
 	if (sync_pipe(x, 0, &e.stdio[1], err) == 0 &&
 	    sync_pipe(x, 1, &e.stdio[2], err) == 0)
-		pid = launch_exec(ct, &e, &console, err);
+		pid = launch_exec(ct, &e, &errfd, &console, err);
 	fd_close(&e.stdio[1]);
 	fd_close(&e.stdio[2]);
 	free(e.argv);
@@ -201,6 +245,8 @@ static int sync_start(struct sync *x, struct container *ct, yyjson_val *req,
 		return -1;
 	x->child = (struct child){.pid = pid, .on_exit = sync_exit};
 	child_watch(x->shim, &x->child);
+	if (outcome_watch(&x->outcome, x->shim, errfd, err) < 0)
+		err_oom(0); /* epoll cannot take one more fd: nothing can go on */
 	return 0;
 }
 
@@ -215,7 +261,7 @@ void ctr_exec_sync(struct shim *s, struct chan *c, struct chan_msg *m)
 	x->reply = r;
 	list_add(&s->execs, &x->node);
 	x->timer.fn = on_sync_timeout;
-	x->out[0].src.fd = x->out[1].src.fd = -1;
+	x->out[0].src.fd = x->out[1].src.fd = x->outcome.src.fd = -1;
 	x->timeout = MIN(json_i64(m->json, "timeout", 0), (int64_t)TIMEOUT_MAX);
 	ct = find_running(s, m->json, &err);
 	if (!ct || sync_start(x, ct, m->json, &err) < 0) {
@@ -252,7 +298,11 @@ struct session {
 	struct shim *shim;
 	struct stream_session *stream;
 	struct child child;
+	struct outcome outcome;
 	struct session_output out[2];
+	struct loop_fd terminal; /* the master comes through it; fd -1: it has */
+	uint16_t width, height;	 /* asked for before that */
+	bool wants_stdin;
 	struct loop_fd
 		in; /* the process's stdin, watched while it is full; fd -1: none */
 	struct loop_timer drain;
@@ -274,13 +324,17 @@ static void session_free(struct session *x)
 	}
 	loop_fd_del(&x->in);
 	fd_close(&x->in.fd);
+	loop_fd_del(&x->terminal);
+	fd_close(&x->terminal.fd);
+	outcome_done(&x->outcome);
 	free(x);
 }
 
 /* Both the process and the client are done with. */
 static void session_check(struct session *x)
 {
-	struct stream_status st = {.exit_code = exit_code(x->status)};
+	struct stream_status st = {.exit_code = exit_code(x->status),
+				   .err = x->outcome.failed};
 
 	if (x->exited && !x->ended && !x->finishing && x->out[0].src.fd < 0 &&
 	    x->out[1].src.fd < 0) {
@@ -348,8 +402,10 @@ static size_t on_stdin(void *arg, const uint8_t *data, size_t n)
 	ssize_t done;
 	struct err err;
 
+	if (x->terminal.fd >= 0)
+		return 0; /* it does not read yet, */
 	if (x->in.fd < 0)
-		return n; /* it does not read any more */
+		return n; /* or not any more */
 	done = write(x->in.fd, data, n);
 	if (done < 0 && errno != EAGAIN && errno != EINTR) {
 		loop_fd_del(&x->in);
@@ -376,6 +432,8 @@ static void on_resize(void *arg, uint16_t width, uint16_t height)
 {
 	struct session *x = arg;
 
+	x->width = width;
+	x->height = height;
 	if (x->console >= 0)
 		tty_set_size(x->console, height, width);
 }
@@ -423,11 +481,15 @@ static void on_session_drain(struct loop_timer *t)
 	session_check(x);
 }
 
+static void take_terminal(struct session *x);
+
 static void session_exit(struct child *c, int status)
 {
 	struct session *x = container_of(c, struct session, child);
 
 	x->status = status;
+	outcome_read(&x->outcome); /* its last words may be there, and its output */
+	take_terminal(x);
 	x->exited = true;
 	/* a child of the process may hold its output open for ever */
 	loop_timer_set(x->shim->loop, &x->drain, time_mono() + DRAIN_MS * NS_PER_MS);
@@ -464,17 +526,42 @@ static int session_stdio(struct session *x, yyjson_val *req, int stdio[3],
 	return 0;
 }
 
-static int session_terminal(struct session *x, int console, yyjson_val *req,
-			    struct err *err)
+/* The master of the terminal, once the process has made it; nothing if it could not. */
+static void take_terminal(struct session *x)
 {
+	struct err err;
+	int console;
+
+	if (x->terminal.fd < 0)
+		return;
+	console = launch_console(x->terminal.fd, &err);
+	loop_fd_del(&x->terminal);
+	fd_close(&x->terminal.fd);
+	if (console < 0)
+		return;
 	fd_set_nonblock(console, true);
 	x->console = x->out[0].src.fd = console;
-	if (json_bool(req, "stdin", false)) {
+	if (x->height)
+		tty_set_size(console, x->height, x->width);
+	if (x->wants_stdin && !x->ended)
 		x->in.fd = fcntl(console, F_DUPFD_CLOEXEC, 3);
-		if (x->in.fd < 0)
-			return err_sys(err, errno, "duplicate the terminal");
-	}
-	return loop_fd_add(x->shim->loop, &x->out[0].src, LOOP_IN, err);
+	if (loop_fd_add(x->shim->loop, &x->out[0].src, LOOP_IN, &err) < 0)
+		close_out(&x->out[0]);
+	else if (!x->ended)
+		stream_resume(x->stream);
+}
+
+static void on_terminal(struct loop_fd *src, unsigned events)
+{
+	(void)events;
+	take_terminal(container_of(src, struct session, terminal));
+}
+
+static int watch_terminal(struct session *x, int sock, struct err *err)
+{
+	fd_set_nonblock(sock, true);
+	x->terminal = (struct loop_fd){.fn = on_terminal, .fd = sock};
+	return loop_fd_add(x->shim->loop, &x->terminal, LOOP_IN, err);
 }
 
 static int session_start(struct session *x, struct container *ct, yyjson_val *req,
@@ -483,7 +570,7 @@ static int session_start(struct session *x, struct container *ct, yyjson_val *re
 	struct launch_exec e = {.argv = make_argv(json_arr(req, "cmd"), err),
 				.stdio = {-1, -1, -1},
 				.tty = json_bool(req, "tty", false)};
-	int console = -1, r = 0;
+	int errfd = -1, console = -1, r = 0;
 	pid_t pid = -1;
 
 	if (!e.argv)
@@ -491,7 +578,7 @@ static int session_start(struct session *x, struct container *ct, yyjson_val *re
 	if (!e.tty)
 		r = session_stdio(x, req, e.stdio, err);
 	if (r == 0)
-		pid = launch_exec(ct, &e, &console, err);
+		pid = launch_exec(ct, &e, &errfd, &console, err);
 	for (unsigned i = 0; i < 3; i++)
 		fd_close(&e.stdio[i]);
 	free(e.argv);
@@ -500,10 +587,10 @@ static int session_start(struct session *x, struct container *ct, yyjson_val *re
 	x->started = true;
 	x->child = (struct child){.pid = pid, .on_exit = session_exit};
 	child_watch(x->shim, &x->child);
-	if (e.tty && session_terminal(x, console, req, err) < 0) {
-		kill(pid, SIGKILL);
-		return -1;
-	}
+	x->wants_stdin = json_bool(req, "stdin", false);
+	if (outcome_watch(&x->outcome, x->shim, errfd, err) < 0 ||
+	    (e.tty && watch_terminal(x, console, err) < 0))
+		err_oom(0); /* epoll cannot take one more fd: nothing can go on */
 	return 0;
 }
 
@@ -516,6 +603,7 @@ static struct session *session_new(struct shim *s)
 	x->drain.fn = on_session_drain;
 	x->patience.fn = on_patience;
 	x->in = (struct loop_fd){.fn = on_stdin_ready, .fd = -1};
+	x->terminal.fd = x->outcome.src.fd = -1;
 	for (unsigned i = 0; i < 2; i++)
 		x->out[i] = (struct session_output){
 			.src = {.fn = on_session_output, .fd = -1},

@@ -468,7 +468,7 @@ static void say_warnings(struct shim *s, struct buf *warnings)
 }
 
 /* The terminal's master, which the runtime has put into the socket. */
-static int receive_console(int sock, struct err *err)
+int launch_console(int sock, struct err *err)
 {
 	char name[256];
 	size_t n = 1;
@@ -521,7 +521,7 @@ pid_t launch_start(struct container *ct, const int stdio[3], int *ret_console,
 		say_warnings(ct->shim, &warnings);
 	}
 	if (r == 0 && l.process->terminal) {
-		*ret_console = receive_console(l.console[0], err);
+		*ret_console = launch_console(l.console[0], err);
 		r = *ret_console < 0 ? -1 : 0;
 	}
 	if (r == 0)
@@ -533,8 +533,21 @@ pid_t launch_start(struct container *ct, const int stdio[3], int *ret_console,
 
 /* --- exec ---------------------------------------------------------------------------------- */
 
-pid_t launch_exec(struct container *ct, const struct launch_exec *x, int *ret_console,
-		  struct err *err)
+static int not_started(struct err *err)
+{
+	return err_wrap(err, "OCI runtime exec failed: exec failed: unable to start "
+			     "container process");
+}
+
+int launch_outcome(int errfd, struct err *err)
+{
+	if (oci_started(errfd, err) == 0)
+		return 0;
+	return err->sys == EAGAIN ? 1 : not_started(err);
+}
+
+pid_t launch_exec(struct container *ct, const struct launch_exec *x, int *ret_errfd,
+		  int *ret_console, struct err *err)
 {
 	__attribute__((cleanup(launch_done))) struct launch l = {.ct = ct,
 								 .shim = ct->shim,
@@ -571,15 +584,13 @@ pid_t launch_exec(struct container *ct, const struct launch_exec *x, int *ret_co
 	how.cgroup = ct->cgroup;
 	how.pdeathsig = SIGKILL;
 	how.seccomp = ct->filter.len ? &ct->filter : NULL;
+	how.async = true;
 	if (oci_exec(&how, &started, &warnings, err) < 0)
-		return err_wrap(err,
-				"OCI runtime exec failed: exec failed: unable to start "
-				"container process");
+		return not_started(err);
 	fd_close(&started.pidfd);
-	if (x->tty && (*ret_console = receive_console(l.console[0], err)) < 0) {
-		kill(started.pid, SIGKILL);
-		return -1;
-	}
+	fd_set_nonblock(started.errfd, true);
+	*ret_errfd = started.errfd;
+	*ret_console = x->tty ? fd_take(&l.console[0]) : -1;
 	return started.pid;
 }
 

@@ -19,14 +19,24 @@ int launch_prepare(struct shim *s, yyjson_val *req, int dirfd, yyjson_mut_doc *d
 pid_t launch_start(struct container *ct, const int stdio[3], int *ret_console,
 		   struct err *err);
 
-/* A process in a running container, as a child of the shim. */
+/*
+ * A process in a running container, as a child of the shim. What it does on its way to its
+ * program may hang (a file system that does): nobody waits for it here. The outcome is read
+ * from *ret_errfd (launch_outcome), a terminal's master from *ret_console (launch_console).
+ */
 struct launch_exec {
 	char **argv; /* NULL at the end */
 	int stdio[3];
 	bool tty;
 };
-pid_t launch_exec(struct container *ct, const struct launch_exec *x, int *ret_console,
-		  struct err *err);
+pid_t launch_exec(struct container *ct, const struct launch_exec *x, int *ret_errfd,
+		  int *ret_console, struct err *err);
+
+/* When errfd can be read: 0: the program runs, -1: it does not, 1: not known yet. */
+int launch_outcome(int errfd, struct err *err);
+
+/* When the socket can be read: the terminal's master, or -1. */
+int launch_console(int sock, struct err *err);
 
 /* Kills every process of the container's cgroup. */
 void launch_kill_all(struct container *ct);

@@ -308,6 +308,68 @@ def test_retried_pod(b):
     no_plugin(b)
 
 
+def test_exec_on_a_hung_file_system(b):
+    """A program whose file system does not answer holds up its own caller, nobody else."""
+    exec_on_a_hung_file_system(b, True)
+
+
+def test_exec_that_cannot_be_killed(b):
+    exec_on_a_hung_file_system(b, False)
+
+
+def exec_on_a_hung_file_system(b, killable):
+    import hung
+
+    if not os.path.exists("/dev/fuse"):
+        raise frame.Skip("no FUSE")
+    pod = host_pod(b)
+    fs = hung.Hung(b.base + "/hung-%s" % killable, killable)
+    try:
+        mount = {"container_path": "/hung", "host_path": fs.path}
+        script = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
+        ctr = b.start_ctr(pod, script, mounts=[mount])
+        other = b.sleeper(pod)
+        url = b.client.Exec(container_id=ctr, cmd=["/hung/program"], stdout=True).url
+        begin = time.monotonic()
+        calls = [
+            b.client.future("ExecSync", container_id=ctr, cmd=["/hung/program"], timeout=t)
+            for t in (1, 0)
+        ]
+        equal(fs.waiting.wait(5), True, "the program is looked for")
+        stream = websocket(url)
+        equal(b.sync(ctr, "echo works")[1], "works\n", "another exec")
+        equal(b.sync(other, "echo works")[1], "works\n", "an exec in the other container")
+        try:
+            calls[0].result(timeout=10)
+            raise AssertionError("no error")
+        except crid.grpc.RpcError as e:
+            equal(e.code().name, "DEADLINE_EXCEEDED", "code")
+        equal(0.9 < time.monotonic() - begin < 3, True, "its timeout is kept")
+        b.client.StopContainer(container_id=other, timeout=5)
+        equal(b.status(other).exit_code, 0, "exit code of the other container")
+        b.client.StopContainer(container_id=ctr, timeout=5)
+        equal(b.status(ctr).exit_code, 0, "exit code")
+        equal(time.monotonic() - begin < 5 + 5 * (not killable), True, "the stops wait for nothing")
+        if not killable:
+            fs.end()
+        equal(b.output(ctr)[0], "ready\nbye\n", "its log")
+        equal(calls[1].result(timeout=5).exit_code, 137, "exit code of the one that hung")
+        stream.close()
+        b.client.StopPodSandbox(pod_sandbox_id=pod)
+        b.client.RemovePodSandbox(pod_sandbox_id=pod)
+    finally:
+        fs.end()
+
+
+def websocket(url):
+    """A client of a streaming session."""
+    import websocket as module
+
+    return module.create_connection(
+        url.replace("http:", "ws:"), subprotocols=["v5.channel.k8s.io"], timeout=10
+    )
+
+
 def test_creation_cut_off(b):
     """A node that crashes while a pod is made: what there is of it goes."""
     b.pull()
