@@ -59,6 +59,7 @@ static void finish(struct ctr *c, struct buf *warnings)
 
 	if (ctr_load_spec(c, &err) < 0)
 		return;
+	oci_unmount_root(c->spec, c->rootfs);
 	if (oci_spec_rdt(c->spec) &&
 	    rdt_remove(oci_spec_rdt(c->spec), c->id, c->rdt_made, &err) < 0)
 		buf_add_fmt(warnings, "%s\n", err.msg);

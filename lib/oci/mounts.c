@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -39,7 +40,7 @@ static int apply_attrs(int fd, const struct oci_attrs *at, struct err *err)
 		return -1;
 	if ((at->rset || at->rclear) &&
 	    mount_set(fd, true, at->rset, at->rclear, 0, err) < 0)
-		return err_wrap(err, "recursive options need Linux 5.12");
+		return -1;
 	if (at->propagation &&
 	    mount_set(fd, at->propagation_rec, 0, 0, at->propagation, err) < 0)
 		return -1;
@@ -181,6 +182,34 @@ int oci_prepare(struct oci_plan *p, const struct oci_start *how, int userns,
 		}
 	}
 	return 0;
+}
+
+/* --- in a mount namespace that is not the container's own ----------------------------- */
+
+bool oci_shares_mounts(const struct oci_spec *s)
+{
+	return !s->ns[OCI_NS_MNT].present;
+}
+
+void oci_unmount_root(const struct oci_spec *s, const char *rootfs)
+{
+	/* one mount, with all that hangs on it; that it is busy does not matter */
+	if (oci_shares_mounts(s) && umount2(rootfs, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		return; /* somebody has done it */
+}
+
+uint64_t oci_root_mount_id(const struct oci_start *how)
+{
+	FD_AUTO dir =
+		open(how->bundle ? how->bundle : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct file_handle none = {.handle_bytes = 0};
+	int id = 0;
+
+	/* without room for the handle it still says the mount */
+	if (dir < 0 || (name_to_handle_at(dir, how->spec->root, &none, &id, 0) < 0 &&
+			errno != EOVERFLOW))
+		return 0;
+	return (uint64_t)(unsigned)id;
 }
 
 void oci_unprepare(struct oci_plan *p)

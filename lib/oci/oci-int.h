@@ -304,6 +304,10 @@ int oci_notify_forward(const struct oci_spec *s, const struct oci_hook_state *st
  */
 int oci_prepare(struct oci_plan *p, const struct oci_start *how, int userns,
 		struct err *err);
+/* True if the container has the mounts of its starter. */
+bool oci_shares_mounts(const struct oci_spec *s);
+/* The mount on top of root.path: whether ours is there. 0: it cannot be told. */
+uint64_t oci_root_mount_id(const struct oci_start *how);
 void oci_unprepare(struct oci_plan *p);
 
 struct oci_root {

@@ -302,6 +302,12 @@ int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *
  */
 int oci_started(int errfd, struct err *err);
 
+/*
+ * For a container without a mount namespace of its own, once it has started and is gone:
+ * takes its root's mount, at this absolute path, away from the host. Nothing for others.
+ */
+void oci_unmount_root(const struct oci_spec *s, const char *rootfs);
+
 /* --- exec --------------------------------------------------------------------------- */
 
 struct oci_exec {

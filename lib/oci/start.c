@@ -571,12 +571,15 @@ int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *
 	struct start s = {
 		.how = how, .sock = {-1, -1}, .warnings = warnings, .entry.tree = -1};
 	int pidfd = -1, r = -1;
+	uint64_t before = 0;
 	struct err ignored;
 	pid_t pid;
 
 	memset(s.ns, -1, sizeof(s.ns));
 	if (check(how, err) < 0)
 		return -1;
+	if (oci_shares_mounts(how->spec) && how->rootfs_fd < 0)
+		before = oci_root_mount_id(how);
 	if (prepare(&s, err) == 0) {
 		pid = launch(&s, &pidfd, err);
 		if (pid > 0) {
@@ -597,6 +600,14 @@ int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *
 			.rdt_made = s.rdt_made};
 	else if (s.rdt_made)
 		rdt_remove(how->spec->rdt, how->id, true, &ignored);
+	if (r < 0 && before && oci_root_mount_id(how) != before) {
+		STR_AUTO root = xasprintf(
+			"%s%s%s",
+			*how->spec->root == '/' ? "" : str_or_empty(how->bundle),
+			*how->spec->root == '/' ? "" : "/", how->spec->root);
+
+		oci_unmount_root(how->spec, root);
+	}
 	release(&s);
 	return r;
 }
