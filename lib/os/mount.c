@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,17 +48,6 @@ static int setattr(int fd, bool recursive, const struct attr *a)
 	return (int)syscall(SYS_mount_setattr, fd, "",
 			    AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), a,
 			    sizeof(*a));
-}
-
-int mount_set(int mount_fd, bool recursive, uint64_t set, uint64_t clear,
-	      uint64_t propagation, struct err *err)
-{
-	struct attr a = {.attr_set = set, .attr_clr = clear, .propagation = propagation};
-
-	if (setattr(mount_fd, recursive, &a) < 0)
-		return err_sys(err, errno, "set %smount attributes",
-			       recursive ? "recursive " : "");
-	return 0;
 }
 
 int mount_idmap(int mount_fd, bool recursive, int userns_fd, struct err *err)
@@ -141,6 +131,182 @@ int mount_new(const char *type, const char *source, const char *options, uint64_
 	return (int)fd;
 }
 
+/* --- in a mount namespace of a child -------------------------------------------------- */
+
+/*
+ * Runs make(arg) in a short-lived child with a mount namespace of its own, whose root
+ * directory is covered by an empty tmpfs (top). The mount that it returns comes back as an
+ * owned fd.
+ */
+typedef int make_fn(int top, const void *arg, struct err *err);
+
+static int in_namespace(make_fn *make, const void *arg, struct err *err)
+{
+	FD_AUTO top = -1;
+	FD_AUTO root = -1;
+
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return err_sys(err, errno, "new mount namespace");
+	top = mount_new("tmpfs", "tmpfs", "mode=700", 0, err);
+	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (top < 0 || mount_attach(top, root, err) < 0)
+		return -1;
+	return make(top, arg, err);
+}
+
+static int in_child(make_fn *make, const void *arg, struct err *err)
+{
+	struct err reply = {.code = ERR_NONE};
+	int pair[2], fd = -1;
+	size_t nfds = 1;
+	ssize_t got;
+	pid_t pid;
+
+	if (sock_pair(pair, err) < 0)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		fd = in_namespace(make, arg, &reply);
+		sock_send_fds(pair[1], &reply, sizeof(reply), &fd, fd >= 0);
+		_exit(0);
+	}
+	close(pair[1]);
+	if (pid < 0) {
+		close(pair[0]);
+		return err_sys(err, errno, "fork");
+	}
+	got = sock_recv_fds(pair[0], &reply, sizeof(reply), &fd, &nfds);
+	close(pair[0]);
+	waitpid(pid, NULL, 0);
+	if (got != (ssize_t)sizeof(reply))
+		return err_set(err, ERR_INTERNAL, "mount: the helper died");
+	if (reply.code != ERR_NONE || nfds != 1) {
+		*err = reply;
+		return -1;
+	}
+	return fd;
+}
+
+/* Attaches a mount under a new name, which is a directory if the mount is one. */
+static int attach_at(int mount_fd, int dirfd, const char *name, struct err *err)
+{
+	FD_AUTO target = -1;
+	struct stat st;
+
+	if (fstat(mount_fd, &st) < 0)
+		return err_sys(err, errno, "mount at %s", name);
+	if ((S_ISDIR(st.st_mode) ? mkdirat(dirfd, name, 0700)
+				 : mknodat(dirfd, name, S_IFREG | 0600, 0)) < 0)
+		return err_sys(err, errno, "make %s", name);
+	target = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (target < 0)
+		return err_sys(err, errno, "open %s", name);
+	return mount_attach(mount_fd, target, err);
+}
+
+/* --- attributes ------------------------------------------------------------------------- */
+
+struct change {
+	int fd;
+	bool recursive;
+	uint64_t set, clear, propagation;
+};
+
+/* What a remount keeps and changes: MS_x. */
+static unsigned long remount_flags(const struct change *c, unsigned long have)
+{
+	static const struct {
+		uint64_t attr;
+		unsigned long st, ms;
+	} flags[] = {
+		{MOUNT_ATTR_RDONLY, ST_RDONLY, MS_RDONLY},
+		{MOUNT_ATTR_NOSUID, ST_NOSUID, MS_NOSUID},
+		{MOUNT_ATTR_NODEV, ST_NODEV, MS_NODEV},
+		{MOUNT_ATTR_NOEXEC, ST_NOEXEC, MS_NOEXEC},
+		{MOUNT_ATTR_NODIRATIME, ST_NODIRATIME, MS_NODIRATIME},
+	};
+	unsigned long ms = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+		if ((c->set & flags[i].attr) ||
+		    ((have & flags[i].st) && !(c->clear & flags[i].attr)))
+			ms |= flags[i].ms;
+	if (c->set & MOUNT_ATTR_NOATIME)
+		return ms | MS_NOATIME;
+	if (c->set & MOUNT_ATTR_STRICTATIME)
+		return ms | MS_STRICTATIME;
+	if (c->clear & MOUNT_ATTR__ATIME)
+		return ms | MS_RELATIME;
+	return ms | (have & ST_NOATIME	  ? MS_NOATIME
+		     : have & ST_RELATIME ? MS_RELATIME
+					  : MS_STRICTATIME);
+}
+
+/* By mount(2), which knows only what is attached in our namespace: EINVAL otherwise. */
+static int remount(const struct change *c)
+{
+	char path[FD_PATH];
+	struct statvfs st;
+
+	fd_path(path, c->fd);
+	if (c->set || c->clear) {
+		if (fstatvfs(c->fd, &st) < 0 ||
+		    syscall(SYS_mount, NULL, path, NULL,
+			    MS_REMOUNT | MS_BIND | remount_flags(c, st.f_flag), NULL) < 0)
+			return -1;
+	}
+	if (!c->propagation)
+		return 0;
+	return (int)syscall(SYS_mount, NULL, path, NULL,
+			    (c->recursive ? MS_REC : 0UL) | c->propagation, NULL);
+}
+
+static int remount_detached(int top, const void *arg, struct err *err)
+{
+	const struct change *c = arg;
+
+	if (attach_at(c->fd, top, "m", err) < 0)
+		return -1;
+	if (remount(c) < 0)
+		return err_sys(err, errno, "set mount attributes");
+	return mount_clone(c->fd, "", true, err);
+}
+
+/* Before Linux 5.12. A detached mount is attached for a moment, where nobody sees it. */
+static int set_old(const struct change *c, struct err *err)
+{
+	uint64_t known = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+			 MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODIRATIME | MOUNT_ATTR__ATIME;
+	FD_AUTO fd = -1;
+
+	if ((c->recursive && (c->set || c->clear)) || ((c->set | c->clear) & ~known))
+		return err_sys(err, ENOSYS, "%s mount attributes need Linux 5.12",
+			       c->recursive ? "recursive" : "these");
+	if (remount(c) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return err_sys(err, errno, "set mount attributes");
+	fd = in_child(remount_detached, c, err);
+	if (fd < 0)
+		return -1;
+	return dup3(fd, c->fd, O_CLOEXEC) < 0 ? err_sys(err, errno, "dup") : 0;
+}
+
+int mount_set(int mount_fd, bool recursive, uint64_t set, uint64_t clear,
+	      uint64_t propagation, struct err *err)
+{
+	struct attr a = {.attr_set = set, .attr_clr = clear, .propagation = propagation};
+	struct change c = {mount_fd, recursive, set, clear, propagation};
+
+	if (setattr(mount_fd, recursive, &a) == 0)
+		return 0;
+	if (errno == ENOSYS)
+		return set_old(&c, err);
+	return err_sys(err, errno, "set %smount attributes",
+		       recursive ? "recursive " : "");
+}
+
 /* --- overlay ------------------------------------------------------------------------------ */
 
 /* Clones of the lower directories, idmapped if asked for. fds[n] are owned by the caller. */
@@ -191,31 +357,22 @@ static int overlay_new(const struct mount_overlay *o, const int *layers, struct 
 	return (int)fd;
 }
 
-static int attach_at(int mount_fd, int dirfd, const char *name, struct err *err)
-{
-	FD_AUTO target = -1;
-
-	if (mkdirat(dirfd, name, 0700) < 0)
-		return err_sys(err, errno, "make directory %s", name);
-	target = openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (target < 0)
-		return err_sys(err, errno, "open %s", name);
-	return mount_attach(mount_fd, target, err);
-}
+struct old_overlay {
+	const struct mount_overlay *how;
+	const int *layers;
+	int rw; /* clone of how->rw_fd */
+};
 
 /*
- * In the child, in a mount namespace of its own: layers below a tmpfs, under names of a
- * few bytes, so that mount(2)'s page of options holds them all.
+ * Layers below a tmpfs, under names of a few bytes, so that mount(2)'s page of options
+ * holds them all.
  */
-static int overlay_old(const struct mount_overlay *o, const int *layers, int rw,
-		       struct err *err)
+static int overlay_old(int top, const void *arg, struct err *err)
 {
-	FD_AUTO top = mount_new("tmpfs", "tmpfs", "mode=700", 0, err);
-	FD_AUTO root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct old_overlay *old = arg;
+	const struct mount_overlay *o = old->how;
 	BUF_AUTO data = {0};
 
-	if (top < 0 || mount_attach(top, root, err) < 0)
-		return -1;
 	if (fchdir(top) < 0)
 		return err_sys(err, errno, "chdir");
 	buf_add_str(&data, "lowerdir=");
@@ -223,69 +380,33 @@ static int overlay_old(const struct mount_overlay *o, const int *layers, int rw,
 		char name[24];
 
 		snprintf(name, sizeof(name), "%zu", i);
-		if (attach_at(layers[i], top, name, err) < 0)
+		if (attach_at(old->layers[i], top, name, err) < 0)
 			return err_wrap(err, "layer %zu", i);
 		buf_add_fmt(&data, "%s%s", i ? ":" : "", name);
 	}
-	if (rw >= 0) {
-		if (attach_at(rw, top, "u", err) < 0)
+	if (old->rw >= 0) {
+		if (attach_at(old->rw, top, "u", err) < 0)
 			return -1;
 		buf_add_fmt(&data, ",upperdir=u/%s,workdir=u/%s%s", o->upper, o->work,
 			    o->is_volatile ? ",volatile" : "");
 	}
 	if (mkdirat(top, "m", 0700) < 0)
 		return err_sys(err, errno, "make directory m");
-	if (syscall(SYS_mount, "overlay", "m", "overlay", rw < 0 ? MS_RDONLY : 0,
+	if (syscall(SYS_mount, "overlay", "m", "overlay", old->rw < 0 ? MS_RDONLY : 0,
 		    buf_str(&data)) < 0)
 		return err_sys(err, errno, "mount overlay");
 	return mount_clone(top, "m", false, err);
 }
 
-struct reply {
-	struct err err;
-};
-
-/* Makes the overlay in a child; its fd comes back over a socket. */
 static int overlay_in_child(const struct mount_overlay *o, const int *layers,
 			    struct err *err)
 {
 	FD_AUTO rw = o->rw_fd < 0 ? -1 : mount_clone(o->rw_fd, "", false, err);
-	struct reply reply = {.err = {0}};
-	int pair[2], fd = -1;
-	size_t nfds = 1;
-	ssize_t got;
-	pid_t pid;
+	struct old_overlay old = {o, layers, rw};
 
-	if ((o->rw_fd >= 0 && rw < 0) || sock_pair(pair, err) < 0)
+	if (o->rw_fd >= 0 && rw < 0)
 		return -1;
-	pid = fork();
-	if (pid == 0) {
-		struct attr priv = {.propagation = MS_PRIVATE};
-
-		if (unshare(CLONE_NEWNS) < 0 ||
-		    syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &priv,
-			    sizeof(priv)) < 0)
-			err_sys(&reply.err, errno, "new mount namespace");
-		else
-			fd = overlay_old(o, layers, rw, &reply.err);
-		sock_send_fds(pair[1], &reply, sizeof(reply), &fd, fd >= 0);
-		_exit(0);
-	}
-	close(pair[1]);
-	if (pid < 0) {
-		close(pair[0]);
-		return err_sys(err, errno, "fork");
-	}
-	got = sock_recv_fds(pair[0], &reply, sizeof(reply), &fd, &nfds);
-	close(pair[0]);
-	waitpid(pid, NULL, 0);
-	if (got != (ssize_t)sizeof(reply))
-		return err_set(err, ERR_INTERNAL, "mount overlay: the helper died");
-	if (reply.err.code != ERR_NONE || nfds != 1) {
-		*err = reply.err;
-		return -1;
-	}
-	return fd;
+	return in_child(overlay_old, &old, err);
 }
 
 int mount_overlay(const struct mount_overlay *o, struct err *err)

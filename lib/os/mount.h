@@ -15,7 +15,11 @@
 /* Clones a mount at a path (or of an fd: path ""), with all below it if recursive. Owned fd or -1. */
 int mount_clone(int dirfd, const char *path, bool recursive, struct err *err);
 
-/* mount_setattr(2): MOUNT_ATTR_x to set and to clear; propagation MS_SHARED... or 0. 0 or -1. */
+/*
+ * mount_setattr(2): MOUNT_ATTR_x to set and to clear; propagation MS_SHARED... or 0. Before
+ * Linux 5.12 by mount(2), for a detached mount in a child, after which mount_fd is a clone;
+ * recursive attributes and MOUNT_ATTR_NOSYMFOLLOW are refused there. 0 or -1.
+ */
 int mount_set(int mount_fd, bool recursive, uint64_t set, uint64_t clear,
 	      uint64_t propagation, struct err *err);
 
