@@ -83,7 +83,11 @@ static int open_copy(struct err *err)
 			return err_sys(err, n ? errno : EIO, "copy %s", exe);
 		left -= n;
 	}
-	if (fchmod(to, 0111) < 0 ||
+	/*
+	 * Without the right to read, its processes are not dumpable either; but without root's
+	 * rights they could not open their own files in /proc then, this one to begin with.
+	 */
+	if (fchmod(to, geteuid() == 0 ? 0111 : 0555) < 0 ||
 	    fcntl(to, F_ADD_SEALS,
 		  F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
 		return err_sys(err, errno, "seal the copy of %s", exe);
