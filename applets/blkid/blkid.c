@@ -147,7 +147,7 @@ static int show_device(void *arg, const struct blockdev *d)
 {
 	struct blkid *b = arg;
 	STR_AUTO path = xasprintf("/dev/%s", d->name);
-	struct blockdev_info i;
+	struct blockdev_info i = {0};
 	struct err ignored; /* a drive without a medium, say */
 
 	if (blockdev_probe(d, &i, &ignored) == 0)
@@ -157,7 +157,7 @@ static int show_device(void *arg, const struct blockdev *d)
 
 static void show_path(struct blkid *b, const char *path)
 {
-	struct blockdev_info i;
+	struct blockdev_info i = {0};
 	struct err err;
 
 	if (blockdev_probe_path(path, true, &i, &err) == 0) {

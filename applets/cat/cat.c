@@ -10,7 +10,7 @@
 #include "os/file.h"
 #include "tool.h"
 
-enum { CHUNK = 32768 };
+enum { CHUNK = 16384 };
 
 static const char usage[] = "  -n, --number            number the lines\n";
 
@@ -36,7 +36,7 @@ static int put(struct lines *l, const char *data, size_t n)
 static int copy(struct tool *t, struct lines *l, int fd, const char *name,
 		struct err *err)
 {
-	static char data[CHUNK];
+	char data[CHUNK];
 	ssize_t n;
 
 	while ((n = read(fd, data, sizeof(data))) > 0)

@@ -14,15 +14,16 @@
 
 #include "applets.h"
 #include "base/arena.h"
+#include "base/num.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "ctl/opts.h"
 #include "os/fd.h"
 
 enum {
-	LOOK_MS = 5000,	   /* how often it is looked whether something has changed */
-	REDRAW_MS = 15000, /* how often the screen comes by itself, at most */
-	REOPEN_MS = 1000,  /* after a hang-up, doubled up to */
+	LOOK_MS = 3000,	     /* when it is looked whether something has changed, */
+	LOOK_MAX_MS = 30000, /* ever more seldom */
+	REOPEN_MS = 1000,    /* after a hang-up, doubled up to */
 	REOPEN_MAX_MS = 30000,
 };
 
@@ -63,17 +64,16 @@ static enum wait watch(struct console *c)
 {
 	BUF_AUTO shown = {0};
 	BUF_AUTO facts = {0};
-	int64_t drawn = 0;
+	bool drawn = false;
 
-	for (;;) {
+	for (int look_ms = LOOK_MS;; look_ms = MIN(2 * look_ms, LOOK_MAX_MS)) {
 		char line[LINE_LENGTH];
 		bool end;
 		enum wait how;
 
 		buf_reset(&facts);
 		screen_facts(c, &facts);
-		if (!drawn || (!str_eq(buf_str(&facts), buf_str(&shown)) &&
-			       time_mono() > drawn + REDRAW_MS * NS_PER_MS)) {
+		if (!drawn || !str_eq(buf_str(&facts), buf_str(&shown))) {
 			BUF_AUTO text = {0};
 
 			screen_make(c, &text);
@@ -81,11 +81,11 @@ static enum wait watch(struct console *c)
 			how = terminal_write(c, text.data, text.len);
 			if (how != WAIT_READY)
 				return how;
-			drawn = time_mono();
+			drawn = true;
 			buf_reset(&shown);
 			buf_add_str(&shown, buf_str(&facts));
 		}
-		how = terminal_line(c, LOOK_MS, line, &end);
+		how = terminal_line(c, look_ms, line, &end);
 		if (how != WAIT_TIMEOUT && how != WAIT_INTERRUPT)
 			return how;
 	}

@@ -11,7 +11,7 @@
 #include "base/str.h"
 #include "os/fd.h"
 
-enum { DEPTH = 500, CHUNK = 65536 };
+enum { DEPTH = 500, CHUNK = 16384 };
 
 /* One call: what was asked for, and the directory that it made. */
 struct copying {
@@ -51,7 +51,7 @@ static int preserve(const struct copy *c, const struct stat *st, const char *to,
 
 static int copy_data(int in, int out)
 {
-	static char data[CHUNK];
+	char data[CHUNK];
 	ssize_t n = copy_file_range(in, NULL, out, NULL, 1 << 30, 0);
 
 	/* files of /proc seem empty, some file systems cannot: those are read and written */

@@ -315,7 +315,7 @@ static bool same_id(const char *a, const char *b)
 
 static bool matches(const struct search *s, const struct blockdev *d)
 {
-	struct blockdev_info i;
+	struct blockdev_info i = {0};
 	struct err ignored; /* a device that cannot be read is not the one */
 	char serial[256];
 

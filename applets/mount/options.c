@@ -124,7 +124,7 @@ static int add(struct mount_options *o, char *name, struct err *err)
 	}
 	if (is_ignored(name))
 		return 0;
-	if (str_eq(name, "loop")) {
+	if (str_eq(name, "loop") || str_starts(name, "loop=")) {
 		o->loop = true;
 		return 0;
 	}
