@@ -67,9 +67,10 @@ static int run_helper(const char *tool, pid_t pid, const struct ns_map *maps, si
 					   "/usr/sbin"};
 	ARENA_AUTO a = {0};
 	const char **argv = arena_array(&a, 3 * n + 3, sizeof(*argv));
-	struct proc_spawn how = {.argv = argv, .fd3 = -1};
+	struct proc_spawn how = {.argv = argv, .fd3 = -1, .fds = {-1, -1, -1}};
+	int pipes[2], status = 0;
+	char said[256];
 	size_t k = 0;
-	int status;
 
 	for (size_t i = 0; i < ARRAY_LEN(dirs) && !how.path; i++) {
 		char *path = arena_fmt(&a, "%s/%s", dirs[i], tool);
@@ -87,16 +88,23 @@ static int run_helper(const char *tool, pid_t pid, const struct ns_map *maps, si
 		argv[k++] = arena_fmt(&a, "%u", maps[i].outside);
 		argv[k++] = arena_fmt(&a, "%u", maps[i].count);
 	}
+	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
+		return err_sys(err, errno, "pipe for %s", tool);
+	how.fds[2] = pipes[1];
 	pid = proc_spawn(&how, NULL, err);
-	if (pid < 0)
-		return -1;
-	while (waitpid(pid, &status, 0) < 0)
+	while (pid > 0 && waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
-			return err_sys(err, errno, "wait for %s", tool);
-	if (status)
-		return err_set(err, ERR_DENIED, "%s refused (are the ids in /etc/sub%s?)",
-			       tool, str_eq(tool, "newuidmap") ? "uid" : "gid");
-	return 0;
+			pid = err_sys(err, errno, "wait for %s", tool);
+	if (pid > 0 && status) {
+		ssize_t len = read(pipes[0], said, sizeof(said) - 1);
+
+		said[len > 0 ? len : 0] = 0;
+		said[strcspn(said, "\n")] = 0;
+		pid = err_set(err, ERR_DENIED, "%s refused: %s", tool, said);
+	}
+	close(pipes[0]);
+	close(pipes[1]);
+	return pid > 0 ? 0 : -1;
 }
 
 static int write_map(pid_t pid, const char *file, const struct ns_map *maps, size_t n,

@@ -5,6 +5,7 @@ import array
 import ctypes
 import json
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -449,6 +450,80 @@ def test_seccomp_flags_and_errors(bed):
     fails(bed, c, "linux.seccomp.defaultAction")
     c["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}
     fails(bed, c, "linux.seccomp.defaultErrnoRet")
+
+
+# --- without root's rights ----------------------------------------------------------------------
+
+USER = 12345
+
+
+def as_user(bed):
+    """The bed becomes an ordinary user's."""
+    shutil.copy(frame.CRIBOX, bed.dir)
+    frame.sh("chown", "-R", "%d:%d" % (USER, USER), bed.dir)
+    bed.runtime = ["setpriv", "--reuid=%d" % USER, "--regid=%d" % USER, "--clear-groups",
+                   os.path.join(bed.dir, "cribox"), "oci"]
+
+
+def rootless(bed, *args):
+    c = bed.config(*args)
+    c["linux"]["namespaces"] = [{"type": t} for t in ("pid", "ipc", "uts", "mount", "user")]
+    c["linux"]["uidMappings"] = [{"containerID": 0, "hostID": USER, "size": 1}]
+    c["linux"]["gidMappings"] = [{"containerID": 0, "hostID": USER, "size": 1}]
+    c["linux"]["resources"] = {}
+    c["mounts"] = [m for m in c["mounts"] if m["destination"] not in ("/sys", "/dev/pts")]
+    c["mounts"].append({"destination": "/sys", "type": "none", "source": "/sys", "options": ["rbind", "ro"]})
+    c["mounts"].append({"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+                        "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]})
+    return c
+
+
+def test_rootless_with_one_id(bed):
+    as_user(bed)
+    c = rootless(bed, "sh", "-c", "id -u; stat -c %u /bin/busybox; cat /proc/self/setgroups; touch /sys/x || echo ro")
+    done = bed.run(c)
+    equal(done.stdout.split(), ["0", "0", "deny", "ro"], done.stderr)
+    c = rootless(bed, "sleep", "100")
+    bed.background(c, "d")
+    equal(bed.call("exec", "d", "id", "-u").stdout, "0\n")
+    holds(bed.call("exec", "-t", "d", "tty").stdout, "/dev/pts/")
+    equal(bed.call("delete", "-f", "d").returncode, 0)
+    c = rootless(bed, "true")
+    c["process"]["user"]["additionalGids"] = [0]
+    fails(bed, c, "additional groups")
+    c = rootless(bed, "true")
+    c["linux"]["uidMappings"][0]["hostID"] = 0
+    fails(bed, c, "linux.uidMappings")
+
+
+def test_rootless_with_many_ids(bed):
+    if not shutil.which("newuidmap"):
+        raise Skip("no newuidmap")
+    as_user(bed)
+    for name, line in (("passwd", "cru:x:%d:%d::/:/bin/sh" % (USER, USER)), ("group", "cru:x:%d:" % USER),
+                       ("subuid", "cru:500000:1000"), ("subgid", "cru:500000:1000")):
+        path = os.path.join(bed.dir, name)
+        old = open("/etc/" + name).read() if os.path.exists("/etc/" + name) else ""
+        with open(path, "w") as f:
+            f.write(old + line + "\n")
+        if not os.path.exists("/etc/" + name):
+            raise Skip("no /etc/" + name)
+        frame.sh("mount", "--bind", path, "/etc/" + name)
+    try:
+        c = rootless(bed, "sh", "-c", "tail -1 /proc/self/uid_map; touch /tmp/f && chown 7:8 /tmp/f && stat -c %u:%g /tmp/f")
+        for name in ("bounding", "effective", "permitted"):
+            c["process"]["capabilities"][name] = ["CAP_CHOWN"]
+        for key in ("uidMappings", "gidMappings"):
+            c["linux"][key].append({"containerID": 1, "hostID": 500000, "size": 1000})
+        done = bed.run(c)
+        equal(done.stdout.split(), ["1", "500000", "1000", "7:8"], done.stderr)
+        equal(os.stat(bed.rootfs + "/tmp/f").st_uid, 500006)
+        os.unlink(bed.rootfs + "/tmp/f")
+        c["linux"]["uidMappings"][1]["size"] = 2000
+        fails(bed, c, "linux.uidMappings: newuidmap refused")
+    finally:
+        for name in ("passwd", "group", "subuid", "subgid"):
+            subprocess.run(["umount", "/etc/" + name], stderr=NULL)
 
 
 TESTS = [f for n, f in sorted(globals().items()) if n.startswith("test_")]
