@@ -134,7 +134,7 @@ static void use_seed(void)
 	new_seed();
 	memcpy(pool.seed, old.data, SEED);
 	if (fd >= 0)
-		ioctl(fd, RNDADDENTROPY, &pool);
+		ioctl(fd, (int)RNDADDENTROPY, &pool);
 }
 
 /* --- the clock ------------------------------------------------------------------------------ */
