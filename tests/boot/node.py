@@ -254,6 +254,10 @@ class Node:
         self.send("")
         self.expect(PROMPT, timeout)
 
+    def again(self, timeout=30):
+        """To the next prompt, after a command that was sent."""
+        self.expect(PROMPT, timeout)
+
     def run(self, command, timeout=60, status=0):
         """A command on the console: what it printed. status None: any; else it must end so."""
         with self.lock:

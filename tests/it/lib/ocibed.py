@@ -142,10 +142,11 @@ class Bed:
         self.use(config)
         self.ids.append(id)
         null = subprocess.DEVNULL
-        done = self.call("run", "-d", "-b", self.bundle, id, stdout=null, stderr=null)
-        if done.returncode != 0:
-            log = self.call("run", "-d", "-b", self.bundle, id)
-            raise AssertionError("run -d: " + log.stderr)
+        with tempfile.TemporaryFile("w+") as said:  # not a pipe: the container keeps it
+            done = self.call("run", "-d", "-b", self.bundle, id, stdout=null, stderr=said)
+            if done.returncode != 0:
+                said.seek(0)
+                raise AssertionError("run -d: " + said.read())
 
     def state(self, id="c"):
         return json.loads(self.call("state", id).stdout)
