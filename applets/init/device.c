@@ -4,8 +4,8 @@
 #include <linux/netlink.h>
 #include <linux/watchdog.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/time.h"
@@ -101,11 +101,17 @@ void device_listen(struct init *in)
 
 /* --- the watchdog --------------------------------------------------------------------------- */
 
+/* ioctl(3), whose request is an int in one C library and an unsigned long in the other. */
+static int control(int fd, unsigned long request, int *value)
+{
+	return (int)syscall(SYS_ioctl, fd, request, value);
+}
+
 static void pet(struct loop_timer *t)
 {
 	struct init *in = container_of(t, struct init, watchdog_timer);
 
-	ioctl(in->watchdog, (int)WDIOC_KEEPALIVE, 0);
+	control(in->watchdog, WDIOC_KEEPALIVE, NULL);
 	loop_timer_set(in->loop, t,
 		       time_mono() + (int64_t)in->cfg.watchdog_timeout * NS_PER_SEC / 3);
 }
@@ -124,8 +130,8 @@ void watchdog_open(struct init *in)
 		    strerror(errno));
 		return;
 	}
-	if (ioctl(in->watchdog, (int)WDIOC_SETTIMEOUT, &timeout) < 0 &&
-	    ioctl(in->watchdog, (int)WDIOC_GETTIMEOUT, &timeout) == 0 && timeout > 0)
+	if (control(in->watchdog, WDIOC_SETTIMEOUT, &timeout) < 0 &&
+	    control(in->watchdog, WDIOC_GETTIMEOUT, &timeout) == 0 && timeout > 0)
 		in->cfg.watchdog_timeout = (uint64_t)timeout; /* the only one it has */
 	say(in, SAY_INFO, "watchdog", "%s, %d s", in->cfg.watchdog, timeout);
 	in->watchdog_timer.fn = pet;

@@ -91,17 +91,14 @@ void init_reload(struct init *in)
 
 static void phase_root(struct init *in)
 {
-	char note[64] = "";
 	struct err err;
 
 	if (!in->machine)
 		return;
 	phase_begin(in, "root");
-	if (root_move(in, note, sizeof(note), &err) < 0)
-		say_fault(in, err.msg,
-			  "containers cannot start on this root; give the "
-			  "machine more memory");
-	phase_end(in, "%s", note);
+	if (root_move(in, &err) < 0)
+		say_fault(in, err.msg, "boot the image as an initramfs, without root=");
+	phase_end(in, "%s", "");
 }
 
 static void phase_mounts(struct init *in)

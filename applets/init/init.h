@@ -166,7 +166,7 @@ long get_text(const char *path, char *dst, size_t size); /* without the last new
 
 /* root.c */
 int root_mounts_first(struct init *in); /* /proc /sys /dev: before anything can be said */
-int root_move(struct init *in, char *note, size_t size, struct err *err);
+int root_move(struct init *in, struct err *err);
 int root_mounts(struct init *in, struct err *err);
 
 /* groups.c */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -31,7 +32,7 @@ static bool from_rtc(int64_t *ret)
 	struct rtc_time t = {0};
 	struct tm tm = {0};
 
-	if (fd < 0 || ioctl(fd, (int)RTC_RD_TIME, &t) < 0)
+	if (fd < 0 || syscall(SYS_ioctl, fd, (unsigned long)RTC_RD_TIME, &t) < 0)
 		return false; /* s390x has none */
 	tm.tm_sec = t.tm_sec;
 	tm.tm_min = t.tm_min;
@@ -177,7 +178,7 @@ void node_consoles(struct init *in)
 	unsigned dev = 0;
 	ssize_t n;
 
-	if (fd >= 0 && ioctl(fd, (int)TIOCGDEV, &dev) == 0) {
+	if (fd >= 0 && syscall(SYS_ioctl, fd, (unsigned long)TIOCGDEV, &dev) == 0) {
 		snprintf(path, sizeof(path), "/sys/dev/char/%u:%u", major(dev),
 			 minor(dev));
 		n = readlink(path, text, sizeof(text) - 1);

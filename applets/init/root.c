@@ -2,22 +2,18 @@
  * root: from the kernel's rootfs to a root that containers can pivot away from, and the
  * mounts that the kernel's interfaces, CNI plugins and a kubelet expect.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "init/init.h"
-#include "os/fd.h"
 
 #define NSX (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
@@ -122,138 +118,28 @@ int root_mounts_first(struct init *in)
 	return r;
 }
 
-/* --- the rootfs ----------------------------------------------------------------------------- */
-
-static int copy_file(int from, int to, const char *name, const struct stat *st)
-{
-	FD_AUTO in = openat(from, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	FD_AUTO out = in < 0 ? -1
-			     : openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-				      st->st_mode & 07777);
-	off_t left = st->st_size;
-
-	if (out < 0)
-		return -1;
-	while (left > 0) {
-		ssize_t n = sendfile(out, in, NULL, (size_t)left);
-
-		if (n <= 0)
-			return -1;
-		left -= n;
-	}
-	return fchmod(out, st->st_mode & 07777);
-}
-
-static int move_tree(int from, int to, dev_t dev, unsigned depth);
-
-static int move_entry(int from, int to, const char *name, dev_t dev, unsigned depth)
-{
-	char link[256];
-	struct stat st;
-	ssize_t n;
-
-	if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -1;
-	if (S_ISDIR(st.st_mode)) {
-		FD_AUTO a = -1;
-		FD_AUTO b = -1;
-
-		if (mkdirat(to, name, st.st_mode & 07777) < 0 && errno != EEXIST)
-			return -1;
-		if (st.st_dev != dev)
-			return 0; /* a mount: it is moved as one */
-		a = openat(from, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		b = openat(to, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (a < 0 || b < 0 || move_tree(a, b, dev, depth + 1) < 0)
-			return -1;
-		unlinkat(from, name, AT_REMOVEDIR);
-		return 0;
-	}
-	if (S_ISREG(st.st_mode)) {
-		if (copy_file(from, to, name, &st) < 0)
-			return -1;
-	} else if (S_ISLNK(st.st_mode)) {
-		n = readlinkat(from, name, link, sizeof(link) - 1);
-		if (n < 0)
-			return -1;
-		link[n] = 0;
-		if (symlinkat(link, to, name) < 0)
-			return -1;
-	} else if (mknodat(to, name, st.st_mode, st.st_rdev) < 0) {
-		return -1;
-	}
-	/* one file at a time is there twice, not all of them */
-	return unlinkat(from, name, 0);
-}
-
-static int move_tree(int from, int to, dev_t dev, unsigned depth)
-{
-	DIR *d = depth < 16 ? fdopendir(dup(from)) : NULL;
-	const struct dirent *e;
-	int r = d ? 0 : -1;
-
-	while (r == 0 && (e = readdir(d)) != NULL)
-		if (!str_eq(e->d_name, ".") && !str_eq(e->d_name, "..") &&
-		    !(depth == 0 && str_eq(e->d_name, ".root")))
-			r = move_entry(from, to, e->d_name, dev, depth);
-	if (d)
-		closedir(d);
-	return r;
-}
-
-static int copy_root(struct err *err)
-{
-	static const char *const moved[] = {"proc", "sys", "dev"};
-	FD_AUTO from = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	FD_AUTO to = -1;
-	struct stat st;
-
-	if (mount("root", "/.root", "tmpfs", 0, "mode=0755") < 0)
-		return err_sys(err, errno, "a tmpfs for the root");
-	to = open("/.root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (from < 0 || to < 0 || fstat(from, &st) < 0 ||
-	    move_tree(from, to, st.st_dev, 0) < 0)
-		return err_sys(err, errno, "copy the root to a tmpfs");
-	for (size_t i = 0; i < ARRAY_LEN(moved); i++) {
-		char a[16], b[24];
-
-		snprintf(a, sizeof(a), "/%s", moved[i]);
-		snprintf(b, sizeof(b), "/.root/%s", moved[i]);
-		if (mount(a, b, NULL, MS_MOVE, NULL) < 0)
-			return err_sys(err, errno, "move %s", a);
-	}
-	return 0;
-}
-
 /*
  * pivot_root(2) refuses a process whose root is the rootfs, the one mount that has nothing
- * beneath it. A rootfs that is a tmpfs needs no copy: a bind mount of it, moved over it, is
- * a root like any other, and costs neither time nor memory. From a ramfs, which has no
- * limits and cannot be unmounted, all is moved to a tmpfs, file by file.
+ * beneath it. No copy is needed: a bind mount of it, moved over it, is a root like any
+ * other, and costs neither time nor memory. What grows is on file systems of its own.
  */
-int root_move(struct init *in, char *note, size_t size, struct err *err)
+int root_move(struct init *in, struct err *err)
 {
 	struct statfs fs;
-	bool copy;
 
 	(void)in;
 	if (statfs("/", &fs) < 0)
 		return err_sys(err, errno, "statfs /");
-	copy = (unsigned long)fs.f_type == RAMFS_MAGIC;
-	if (!copy && (unsigned long)fs.f_type != TMPFS_MAGIC) {
-		snprintf(note, size, "a disk's");
+	if ((unsigned long)fs.f_type != RAMFS_MAGIC &&
+	    (unsigned long)fs.f_type != TMPFS_MAGIC)
 		return 0; /* booted with root=: nothing to move */
-	}
 	if (mkdir("/.root", 0755) < 0 && errno != EEXIST)
 		return err_sys(err, errno, "mkdir /.root");
-	if (copy ? copy_root(err) < 0
-		 : mount("/", "/.root", NULL, MS_BIND | MS_REC, NULL) < 0)
-		return copy ? -1 : err_sys(err, errno, "bind the root");
-	if (chdir("/.root") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 ||
+	if (mount("/", "/.root", NULL, MS_BIND | MS_REC, NULL) < 0 ||
+	    chdir("/.root") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 ||
 	    chroot(".") < 0 || chdir("/") < 0)
 		return err_sys(err, errno, "move the root");
 	rmdir("/.root");
-	snprintf(note, size, copy ? "a tmpfs, copied" : "a tmpfs");
 	return 0;
 }
 

@@ -215,16 +215,24 @@ static void do_ended(struct service *s)
 	changed(s);
 }
 
+static int stop_signal(const struct service *s)
+{
+	static const struct {
+		const char *name;
+		int sig;
+	} all[] = {{"INT", SIGINT},   {"QUIT", SIGQUIT}, {"HUP", SIGHUP},
+		   {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"KILL", SIGKILL}};
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (str_eq(s->def.stop_signal, all[i].name))
+			return all[i].sig;
+	return SIGTERM;
+}
+
 static void do_stop(struct service *s)
 {
 	enter(s, INITCTL_STOPPING);
-	proc_kill(s->pidfd, str_eq(s->def.stop_signal, "INT")	 ? SIGINT
-			    : str_eq(s->def.stop_signal, "QUIT") ? SIGQUIT
-			    : str_eq(s->def.stop_signal, "HUP")	 ? SIGHUP
-			    : str_eq(s->def.stop_signal, "USR1") ? SIGUSR1
-			    : str_eq(s->def.stop_signal, "USR2") ? SIGUSR2
-			    : str_eq(s->def.stop_signal, "KILL") ? SIGKILL
-								 : SIGTERM);
+	proc_kill(s->pidfd, stop_signal(s));
 	timer_ms(s, (int64_t)s->def.stop_timeout * 1000);
 }
 

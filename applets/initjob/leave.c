@@ -16,7 +16,7 @@
 #include "base/time.h"
 #include "initjob/initjob.h"
 #include "os/fd.h"
-#include "os/file.h"
+#include "os/mounts.h"
 #include "os/proc.h"
 
 enum { PODS = 512, MOUNTS = 4096, ONE_UMOUNT_MS = 4000, GRACE_S = 40 };
@@ -103,65 +103,6 @@ static bool is_remote(const char *type)
 	return str_starts(type, "fuse");
 }
 
-/* Paths in mountinfo have \040 for a blank. */
-static void unescape(char *s)
-{
-	char *to = s;
-
-	for (; *s; s++) {
-		uint64_t c;
-		char oct[4] = {0};
-
-		if (*s == '\\' && strlen(s) > 3) {
-			memcpy(oct, s + 1, 3);
-			if (num_octal(oct, 255, &c) == 0) {
-				*to++ = (char)c;
-				s += 3;
-				continue;
-			}
-		}
-		*to++ = *s;
-	}
-	*to = 0;
-}
-
-struct mounted {
-	char *at, *type;
-};
-
-static size_t read_mounts(struct buf *text, struct mounted *list)
-{
-	struct err err;
-	char *save = NULL;
-	size_t n = 0;
-	FD_AUTO fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
-
-	buf_reset(text);
-	if (fd < 0 || fd_read_all(fd, 4 << 20, text, &err) < 0)
-		return 0;
-	buf_str(text);
-	for (char *line = strtok_r((char *)text->data, "\n", &save); line && n < MOUNTS;
-	     line = strtok_r(NULL, "\n", &save)) {
-		char *dash = strstr(line, " - "), *word = line;
-
-		if (!dash)
-			continue;
-		*dash = 0;
-		for (int i = 0; i < 4 && word; i++) {
-			word = strchr(word, ' ');
-			word = word ? word + 1 : NULL;
-		}
-		if (!word)
-			continue;
-		word[strcspn(word, " ")] = 0;
-		dash += 3;
-		dash[strcspn(dash, " ")] = 0;
-		unescape(word);
-		list[n++] = (struct mounted){.at = word, .type = dash};
-	}
-	return n;
-}
-
 /* In a child: unmounting may hang, and then only it does. 0, or an errno. */
 static int unmount_one(const char *at, int flags)
 {
@@ -181,38 +122,45 @@ static int unmount_one(const char *at, int flags)
 }
 
 /* False if it was busy. */
-static bool unmount_any(const struct mounted *m)
+static bool unmount_any(const struct mounts_line *m)
 {
-	int r = unmount_one(m->at, is_remote(m->type) ? MNT_FORCE | MNT_DETACH : 0);
+	int r = unmount_one(m->target, is_remote(m->type) ? MNT_FORCE | MNT_DETACH : 0);
 
 	if (r == 0 || r == EINVAL || r == ENOENT) /* gone with another one */
 		return true;
 	/* busy: it goes when it can, and nothing is written to it any more */
 	if (r == EBUSY)
-		mount(NULL, m->at, NULL, MS_REMOUNT | MS_RDONLY, NULL);
-	unmount_one(m->at, MNT_DETACH);
+		mount(NULL, m->target, NULL, MS_REMOUNT | MS_RDONLY, NULL);
+	unmount_one(m->target, MNT_DETACH);
 	return false;
 }
 
 int job_unmount(int argc, char **argv, struct err *err)
 {
-	static struct mounted list[MOUNTS];
+	static struct mounts_line list[MOUNTS];
 	BUF_AUTO text = {0};
 	unsigned done = 0, left = 0;
+	size_t n = 0;
+	char *at;
 
 	(void)argc;
 	(void)argv;
-	(void)err;
+	if (mounts_read(&text, err) < 0)
+		return -1;
+	buf_add_char(&text, 0);
+	at = (char *)text.data;
+	while (n < MOUNTS && mounts_next(&at, &list[n]))
+		n++;
 	/* the last that was mounted is the first to go */
-	for (size_t n = read_mounts(&text, list); n-- > 0;) {
-		if (stays(list[n].at))
+	while (n-- > 0) {
+		if (stays(list[n].target))
 			continue;
 		if (unmount_any(&list[n])) {
 			done++;
 		} else {
 			left++;
-			complain("stop", "%s (%s) was busy: unmounted lazily", list[n].at,
-				 list[n].type);
+			complain("stop", "%s (%s) was busy: unmounted lazily",
+				 list[n].target, list[n].type);
 		}
 	}
 	tell("stop", "%u file systems unmounted, %u busy", done, left);
