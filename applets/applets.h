@@ -47,6 +47,7 @@
 	X(nsenter)  \
 	X(oci)      \
 	X(pause)    \
+	X(ping)     \
 	X(ps)       \
 	X(pull)     \
 	X(rm)       \
