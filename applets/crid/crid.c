@@ -156,6 +156,7 @@ static int serve(struct crid *d, struct err *err)
 						   .on_cancel = cri_service_cancel};
 	struct cri_options opt = {
 		.def = {.root = d->st.root,
+			.systemd = str_eq(d->st.cgroup_driver, "systemd"),
 			.cni_conf_dir = d->st.cni_conf_dir,
 			.cni_bin_dirs = d->st.cni_bin_dir,
 			.cni_cache_dir = d->st.cni_cache_dir,
@@ -246,6 +247,7 @@ const struct applet applet_crid = {
 		 "  --cni-conf-dir DIR   pod networks (/etc/cni/net.d)\n"
 		 "  --cni-bin-dir DIR    CNI plugins (/opt/cni/bin), else the built-in "
 		 "ones\n"
+		 "  --cgroup-driver NAME cgroupfs, or systemd as the kubelet's is\n"
 		 "  --set KEY=VALUE      any key of the config file\n"
 		 "  --log-level LEVEL    error, warn, info, debug (info)\n"
 		 "  --check-config       read the settings, say what is wrong, end\n"

@@ -31,6 +31,7 @@ static const struct key {
 	{"cni-bin-dir", offsetof(struct settings, cni_bin_dir)},
 	{"cni-cache-dir", offsetof(struct settings, cni_cache_dir)},
 	{"cni-subnet", offsetof(struct settings, cni_subnet)},
+	{"cgroup-driver", offsetof(struct settings, cgroup_driver)},
 };
 
 static int bad_key(const char *name, struct err *err)
@@ -84,6 +85,10 @@ static int set(struct settings *st, const char *name, const char *value, struct 
 				return err_set(err, ERR_INVALID,
 					       "%s \"%s\" is not an absolute path", name,
 					       value);
+		if (str_eq(name, "cgroup-driver") && !str_eq(value, "cgroupfs") &&
+		    !str_eq(value, "systemd"))
+			return err_set(err, ERR_INVALID,
+				       "%s \"%s\": not cgroupfs or systemd", name, value);
 		*(const char **)(void *)((char *)st + keys[i].offset) =
 			arena_strdup(&st->arena, value);
 		return 0;
@@ -153,7 +158,8 @@ static const struct option options[] = {
 	{"listen", 1, NULL, OPT_KEY},	      {"registry-dir", 1, NULL, OPT_KEY},
 	{"cni-conf-dir", 1, NULL, OPT_KEY},   {"cni-bin-dir", 1, NULL, OPT_KEY},
 	{"cni-cache-dir", 1, NULL, OPT_KEY},  {"cni-subnet", 1, NULL, OPT_KEY},
-	{"log-level", 1, NULL, OPT_KEY},      {NULL, 0, NULL, 0}};
+	{"log-level", 1, NULL, OPT_KEY},      {"cgroup-driver", 1, NULL, OPT_KEY},
+	{NULL, 0, NULL, 0}};
 
 static int set_option(struct settings *st, int c, int index, struct err *err)
 {
@@ -212,7 +218,8 @@ int settings_read(struct settings *st, int argc, char **argv, struct err *err)
 
 	*st = (struct settings){.level = LOG_LEVEL_INFO,
 				.root = "/var/lib/cribox",
-				.state = "/run/cribox"};
+				.state = "/run/cribox",
+				.cgroup_driver = "cgroupfs"};
 	opterr = 0;
 	optind = 1;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
@@ -238,6 +245,7 @@ const char *settings_json(struct settings *st)
 	json_add_str(d, root, "registryDir", st->registry_dir);
 	json_add_str(d, root, "cniConfDir", st->cni_conf_dir);
 	json_add_str(d, root, "cniBinDir", st->cni_bin_dir);
+	json_add_str(d, root, "cgroupDriver", st->cgroup_driver);
 	arr = json_add_arr(d, root, "listen");
 	for (unsigned i = 0; i < st->nlisten; i++)
 		yyjson_mut_arr_add_strcpy(d, arr, st->listen[i]);

@@ -83,7 +83,7 @@ static int clean_ctr(struct shim *s, const char *name, const char *only, bool re
 	if (json_str(rec, "cgroup"))
 		group = xstrdup(json_str(rec, "cgroup"));
 	else if (s->pod.cgroup)
-		group = launch_cgroup(s->pod.cgroup, name);
+		group = launch_cgroup(s, name);
 	if (group && launch_cgroup_remove(s, group, err) < 0)
 		return err_wrap(err, "container %s", name);
 	return remove || !doc ? file_remove_tree(s->rootfd, dir, err)
@@ -156,7 +156,7 @@ static char *orphan_group(struct shim *s, const char *name, struct err *err)
 	s->podfd = file_open_dir(s->rootfd, dir, false, 0, err);
 	s->id = pod;
 	if (load_spec(s, err) == 0)
-		group = launch_cgroup(s->pod.cgroup, name);
+		group = launch_cgroup(s, name);
 	s->id = id;
 	return group;
 }

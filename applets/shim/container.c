@@ -259,7 +259,7 @@ static struct container *ctr_new(struct shim *s, struct chan_msg *m)
 	m->doc = NULL;
 	ct->id = xstrdup(str_or_empty(json_str(ct->req, "id")));
 	ct->created_at = json_i64(ct->req, "created_at", 1);
-	ct->cgroup = launch_cgroup(s->pod.cgroup, ct->id);
+	ct->cgroup = launch_cgroup(s, ct->id);
 	ct->pidfd = ct->stdin_fd = ct->console = ct->log.fd = -1;
 	ct->kill.fn = on_kill_timer;
 	ct->drain.fn = on_drain_timer;

@@ -14,6 +14,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "cgroup/cgroup.h"
+#include "cgroup/systemd.h"
 #include "oci/oci.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -291,6 +292,7 @@ struct launch {
 	struct layers layers;
 	int rootfs, shm, target_pid_ns;
 	int console[2]; /* socket pair: ours, the runtime's */
+	int holder;	/* of systemd's scope: systemd_release() */
 };
 
 static void launch_done(struct launch *l)
@@ -301,6 +303,7 @@ static void launch_done(struct launch *l)
 	fd_close(&l->target_pid_ns);
 	fd_close(&l->console[0]);
 	fd_close(&l->console[1]);
+	systemd_release(&l->holder);
 	arena_done(&l->arena);
 }
 
@@ -434,8 +437,44 @@ static int set_namespaces(struct launch *l, struct oci_start *how, struct err *e
 	return 0;
 }
 
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* A name that launch_cgroup() gives where systemd makes the groups. */
+static bool is_scope(const char *cgroup)
+{
+	return str_starts(last_part(cgroup), "cribox-") && str_ends(cgroup, ".scope");
+}
+
+/* A scope of systemd's in the pod's slice. */
+static int make_scope(struct launch *l, struct err *err)
+{
+	const struct container *ct = l->ct;
+	struct systemd_start how = {
+		.unit = {last_part(ct->cgroup), last_part(l->shim->pod.cgroup)},
+		.description = arena_fmt(&l->arena, "container %s", ct->id),
+		.resources = oci_spec_resources(l->spec),
+		.v2 = cgroups_mode(l->shim->cgroups) == CGROUPS_V2,
+	};
+	struct systemd *bus = systemd_open(false, err);
+	STR_AUTO group = NULL;
+	int r = bus ? systemd_start(bus, &how, &group, &l->holder, err) : -1;
+
+	systemd_free(bus);
+	if (r == 0 && !str_eq(group, ct->cgroup))
+		return err_set(err, ERR_INTERNAL, "systemd: unit %s is at %s, not at %s",
+			       how.unit.name, group, ct->cgroup);
+	return r;
+}
+
 static int make_cgroup(struct launch *l, struct err *err)
 {
+	if (is_scope(l->ct->cgroup) && make_scope(l, err) < 0)
+		return -1;
 	if (cgroup_make(l->shim->cgroups, l->ct->cgroup, err) < 0)
 		return -1;
 	return resources_apply(l->shim->cgroups, l->ct->cgroup,
@@ -492,6 +531,7 @@ pid_t launch_start(struct container *ct, const int stdio[3], int *ret_console,
 								 .shim = ct->shim,
 								 .rootfs = -1,
 								 .shm = -1,
+								 .holder = -1,
 								 .target_pid_ns = -1,
 								 .console = {-1, -1}};
 	struct oci_mount_fd mounts[1];
@@ -526,8 +566,8 @@ pid_t launch_start(struct container *ct, const int stdio[3], int *ret_console,
 	}
 	if (r == 0)
 		return started.pid;
-	cgroup_kill(ct->shim->cgroups, ct->cgroup, SIGKILL, &ignored);
-	cgroup_remove(ct->shim->cgroups, ct->cgroup, REMOVE_MS, &ignored);
+	systemd_release(&l.holder);
+	launch_cgroup_remove(ct->shim, ct->cgroup, &ignored);
 	return -1;
 }
 
@@ -553,6 +593,7 @@ pid_t launch_exec(struct container *ct, const struct launch_exec *x, int *ret_er
 								 .shim = ct->shim,
 								 .rootfs = -1,
 								 .shm = -1,
+								 .holder = -1,
 								 .target_pid_ns = -1,
 								 .console = {-1, -1}};
 	struct oci_exec how;
@@ -613,10 +654,20 @@ int launch_cgroup_remove(struct shim *s, const char *path, struct err *err)
 {
 	if (cgroup_kill(s->cgroups, path, SIGKILL, err) < 0)
 		return -1;
+	if (is_scope(path)) {
+		struct systemd *bus = systemd_open(false, err);
+		int r = bus ? systemd_stop(bus, last_part(path), err) : -1;
+
+		systemd_free(bus);
+		/* where no manager answers, there is no unit */
+		if (r < 0 && (bus || err->code != ERR_UNAVAILABLE))
+			return -1;
+	}
 	return cgroup_remove(s->cgroups, path, REMOVE_MS, err);
 }
 
-char *launch_cgroup(const char *pod_cgroup, const char *id)
+char *launch_cgroup(const struct shim *s, const char *id)
 {
-	return xasprintf("%s/%s", pod_cgroup, id);
+	return s->pod.systemd ? xasprintf("%s/cribox-%s.scope", s->pod.cgroup, id)
+			      : xasprintf("%s/%s", s->pod.cgroup, id);
 }

@@ -48,6 +48,6 @@ uint64_t launch_oom_kills(struct container *ct);
 int launch_cgroup_remove(struct shim *s, const char *path, struct err *err);
 
 /* In a worker or clean-up. The path of a container's cgroup. The caller frees. */
-char *launch_cgroup(const char *pod_cgroup, const char *id);
+char *launch_cgroup(const struct shim *s, const char *id);
 
 #endif

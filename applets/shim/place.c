@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "cgroup/systemd.h"
 #include "shim/shim.h"
 
 enum { REMOVE_MS = 5000 };
@@ -66,9 +67,15 @@ void place_pod(struct shim *s)
 {
 	const char *parent = pod_str(s, "cgroup_parent");
 	yyjson_val *ns = json_obj(s->pod.spec, "ns");
+	struct err ignored;
 
 	s->pod.own_cgroup = !*parent;
-	s->pod.cgroup = *parent ? xstrdup(parent) : xasprintf("/cribox/%s", s->id);
+	if (str_ends(parent, ".slice") && *parent != '/')
+		s->pod.cgroup = systemd_slice_path(parent, &ignored);
+	s->pod.systemd = s->pod.cgroup != NULL;
+	if (!s->pod.cgroup)
+		s->pod.cgroup =
+			*parent ? xstrdup(parent) : xasprintf("/cribox/%s", s->id);
 	if (!str_eq(str_or_empty(json_str(ns, "network")), "node"))
 		s->pod.netns = xasprintf("/run/netns/cni-%s", s->id);
 }

@@ -54,6 +54,7 @@ struct pod {
 	struct child pause;   /* pid 0: there is none */
 	char *cgroup;	      /* parent of the containers' groups */
 	bool own_cgroup;      /* nobody else made it */
+	bool systemd;	      /* it is a slice, and the containers' are scopes */
 	bool clean;	      /* taken down */
 	bool unseen;	      /* who asked for it was gone when it was made */
 };

@@ -69,6 +69,24 @@ static bool is_slice(const char *s)
 	       s[n - 7] != '-' && !strstr(s, "--") && !strchr(s, '/');
 }
 
+char *systemd_slice_path(const char *slice, struct err *err)
+{
+	BUF_AUTO path = {0};
+
+	if (!is_slice(slice)) {
+		err_set(err, ERR_INVALID, "\"%.200s\" is not a slice's name", slice);
+		return NULL;
+	}
+	for (const char *dash = slice; !str_eq(slice, "-.slice") && dash;) {
+		dash = strchr(dash + 1, '-');
+		if (dash)
+			buf_add_fmt(&path, "/%.*s.slice", (int)(dash - slice), slice);
+		else
+			buf_add_fmt(&path, "/%s", slice);
+	}
+	return buf_detach(&path);
+}
+
 int systemd_unit_parse(const char *cgroups_path, const char *id, bool user,
 		       struct arena *a, struct systemd_unit *ret, struct err *err)
 {

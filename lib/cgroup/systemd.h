@@ -35,6 +35,9 @@ struct systemd_unit {
 int systemd_unit_parse(const char *cgroups_path, const char *id, bool user,
 		       struct arena *a, struct systemd_unit *ret, struct err *err);
 
+/* The path of a slice: "/a.slice/a-b.slice" for "a-b.slice". Caller frees; NULL: it is none. */
+char *systemd_slice_path(const char *slice, struct err *err);
+
 /* True if systemd is the host's service manager (sd_booted(3)). */
 bool systemd_booted(void);
 

@@ -249,12 +249,32 @@ static int check_metadata(const Cri__PodSandboxConfig *c, struct err *err)
 	return 0;
 }
 
-static int add_cgroup(const char *parent, yyjson_mut_doc *d, yyjson_mut_val *obj,
-		      struct err *err)
+/* A slice's name, maybe with its path in front, as a kubelet with that driver has it. */
+static int add_slice(const char *parent, yyjson_mut_doc *d, yyjson_mut_val *obj,
+		     struct err *err)
+{
+	const char *slash = strrchr(parent, '/'), *name = slash ? slash + 1 : parent;
+
+	if (!*parent)
+		name = "system.slice";
+	if (!str_ends(name, ".slice"))
+		return err_set(
+			err, ERR_INVALID,
+			"cgroup_parent \"%s\" is not a slice; this runtime uses the "
+			"systemd driver",
+			parent);
+	json_add_str(d, obj, "cgroup_parent", name);
+	return 0;
+}
+
+static int add_cgroup(const char *parent, bool systemd, yyjson_mut_doc *d,
+		      yyjson_mut_val *obj, struct err *err)
 {
 	if (strstr(parent, ".."))
 		return err_set(err, ERR_INVALID, "cgroup_parent \"%s\" holds \"..\"",
 			       parent);
+	if (systemd)
+		return add_slice(parent, d, obj, err);
 	if (str_ends(parent, ".slice") && !strchr(parent, '/'))
 		return err_set(
 			err, ERR_INVALID,
@@ -283,7 +303,7 @@ int cri_pod_spec(const Cri__RunPodSandboxRequest *req, const struct cri_defaults
 	json_add_str(d, obj, "handler", req->runtime_handler);
 	json_add_bool(d, obj, "privileged",
 		      lin && lin->security_context && lin->security_context->privileged);
-	if (add_cgroup(lin ? lin->cgroup_parent : "", d, obj, err) < 0 ||
+	if (add_cgroup(lin ? lin->cgroup_parent : "", def->systemd, d, obj, err) < 0 ||
 	    add_ns(lin, d, obj, err) < 0 || add_ports(c, d, obj, err) < 0 ||
 	    add_sysctls(lin, d, obj, err) < 0)
 		return -1;

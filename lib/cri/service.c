@@ -247,7 +247,8 @@ void do_RuntimeConfig(struct rpc *r)
 	Cri__RuntimeConfigResponse resp = CRI__RUNTIME_CONFIG_RESPONSE__INIT;
 	Cri__LinuxRuntimeConfiguration lin = CRI__LINUX_RUNTIME_CONFIGURATION__INIT;
 
-	lin.cgroup_driver = CRI__CGROUP_DRIVER__CGROUPFS;
+	lin.cgroup_driver = r->svc->opt.def.systemd ? CRI__CGROUP_DRIVER__SYSTEMD
+						    : CRI__CGROUP_DRIVER__CGROUPFS;
 	resp.linux = &lin;
 	rpc_reply(r, &resp.base);
 }

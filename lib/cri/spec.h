@@ -14,6 +14,7 @@
 /* What the daemon's configuration says about every pod. */
 struct cri_defaults {
 	const char *root; /* --root: records of pods are below it */
+	bool systemd;	  /* makes the control groups: parents are slices */
 	/* of struct cni_dirs; NULL: its defaults */
 	const char *cni_conf_dir, *cni_bin_dirs, *cni_cache_dir, *cni_subnet;
 };

@@ -35,9 +35,13 @@ file 'root = 5'
 bad wrong_type 'line 1: root must be a string' --config "$dir/config.toml"
 file 'root = "/x' 'state = "/y"'
 bad syntax 'line 1' --config "$dir/config.toml"
+good cgroup_driver --cgroup-driver systemd
+bad no_cgroup_driver 'cgroup-driver "openrc": not cgroupfs or systemd' --cgroup-driver openrc
 bad relative_path 'root "x" is not an absolute path' --root x
 bad not_unix 'only unix:///PATH' --listen tcp://127.0.0.1:1
 bad level 'log-level "loud"' --log-level loud
+good builtin --cni-builtin never --set cni-builtin=auto
+bad builtin_what 'cni-builtin "maybe": not auto or never' --cni-builtin maybe
 bad set_without_value '--set root' --set root
 bad unknown_option '--roots' --roots /x
 bad extra_argument 'unexpected argument: x' x

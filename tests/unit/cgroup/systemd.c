@@ -67,6 +67,28 @@ TEST(names_of_units)
 	}
 }
 
+TEST(paths_of_slices)
+{
+	static const struct {
+		const char *slice, *path;
+	} t[] = {
+		{"a.slice", "/a.slice"},
+		{"a-b-c.slice", "/a.slice/a-b.slice/a-b-c.slice"},
+		{"-.slice", ""},
+		{"a", NULL},
+		{"a--b.slice", NULL},
+		{"a/b.slice", NULL},
+		{".slice", NULL},
+	};
+	struct err err;
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
+		STR_AUTO path = systemd_slice_path(t[i].slice, &err);
+
+		CHECK_STR(path, t[i].path);
+	}
+}
+
 /* --- properties --------------------------------------------------------------------- */
 
 /* As busctl writes them: "Name sig value\n", sorted as they were put. */

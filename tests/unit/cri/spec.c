@@ -33,9 +33,11 @@ static const char *at(yyjson_mut_doc *d, const char *path, struct arena *a)
 
 #define META "\"metadata\":{\"name\":\"n\",\"namespace\":\"s\",\"uid\":\"u\"}"
 
+static bool systemd; /* the cgroup driver */
+
 static int pod(const char *members, yyjson_mut_doc *d, struct arena *a, struct err *err)
 {
-	static const struct cri_defaults def = {.root = "/r"};
+	const struct cri_defaults def = {.root = "/r", .systemd = systemd};
 	const char *text = arena_fmt(a, "{\"config\":{%s}}", members);
 
 	return cri_pod_spec(message(&cri__run_pod_sandbox_request__descriptor, text, a),
@@ -105,6 +107,20 @@ TEST(pods_that_are_refused)
 	pod_fails(META ",\"port_mappings\":[{\"host_port\":65536,\"container_port\":1}]",
 		  "port_mappings[0]");
 	pod_fails(META ",\"port_mappings\":[{\"host_port\":80}]", "port_mappings[0]");
+}
+
+TEST(parents_that_are_slices)
+{
+	systemd = true;
+	pod_is(LINUX("\"cgroup_parent\":\"a-b.slice\""), "/cgroup_parent",
+	       "\"a-b.slice\"");
+	pod_is(LINUX("\"cgroup_parent\":\"/a.slice/a-b.slice\""), "/cgroup_parent",
+	       "\"a-b.slice\"");
+	pod_is(META, "/cgroup_parent", "\"system.slice\"");
+	pod_fails(LINUX("\"cgroup_parent\":\"/kubepods/pod1\""), "not a slice");
+	systemd = false;
+	pod_is(LINUX("\"cgroup_parent\":\"/a.slice/b.slice\""), "/cgroup_parent",
+	       "\"/a.slice/b.slice\"");
 }
 
 TEST(sysctls)
