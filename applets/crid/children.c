@@ -130,6 +130,7 @@ static char *default_spec(const struct crid *d)
 	json_add_str(doc, cni, "bin_dirs", d->st.cni_bin_dir);
 	json_add_str(doc, cni, "cache_dir", d->st.cni_cache_dir);
 	json_add_str(doc, cni, "subnet", d->st.cni_subnet);
+	json_add_str(doc, cni, "builtin", d->st.cni_builtin);
 	json_write(doc, false, &text);
 	return buf_detach(&text);
 }

@@ -32,7 +32,8 @@ static int network_ready(void *arg, struct err *err)
 	struct cni_dirs dirs = {.conf_dir = d->st.cni_conf_dir,
 				.bin_dirs = d->st.cni_bin_dir,
 				.cache_dir = d->st.cni_cache_dir,
-				.subnet = d->st.cni_subnet};
+				.subnet = d->st.cni_subnet,
+				.no_builtin = str_eq(d->st.cni_builtin, "never")};
 
 	return cni_ready(&dirs, err);
 }
@@ -160,7 +161,8 @@ static int serve(struct crid *d, struct err *err)
 			.cni_conf_dir = d->st.cni_conf_dir,
 			.cni_bin_dirs = d->st.cni_bin_dir,
 			.cni_cache_dir = d->st.cni_cache_dir,
-			.cni_subnet = d->st.cni_subnet},
+			.cni_subnet = d->st.cni_subnet,
+			.cni_builtin = d->st.cni_builtin},
 		.state = d->st.state,
 		.registry_dir = d->st.registry_dir,
 		.version = CRIBOX_VERSION,
@@ -247,6 +249,9 @@ const struct applet applet_crid = {
 		 "  --cni-conf-dir DIR   pod networks (/etc/cni/net.d)\n"
 		 "  --cni-bin-dir DIR    CNI plugins (/opt/cni/bin), else the built-in "
 		 "ones\n"
+		 "  --cni-builtin WHEN   auto: a network of our own without "
+		 "configuration\n"
+		 "                       there; never: not ready until there is one\n"
 		 "  --cgroup-driver NAME cgroupfs, or systemd as the kubelet's is\n"
 		 "  --set KEY=VALUE      any key of the config file\n"
 		 "  --log-level LEVEL    error, warn, info, debug (info)\n"

@@ -19,6 +19,7 @@ struct settings {
 	unsigned nlisten;
 	const char *registry_dir;
 	const char *cni_conf_dir, *cni_bin_dir, *cni_cache_dir, *cni_subnet;
+	const char *cni_builtin;   /* "auto", or "never": wait for a configuration */
 	const char *cgroup_driver; /* "cgroupfs", "systemd" */
 	enum log_level level;
 	bool check, print_unit;

@@ -31,6 +31,7 @@ static const struct key {
 	{"cni-bin-dir", offsetof(struct settings, cni_bin_dir)},
 	{"cni-cache-dir", offsetof(struct settings, cni_cache_dir)},
 	{"cni-subnet", offsetof(struct settings, cni_subnet)},
+	{"cni-builtin", offsetof(struct settings, cni_builtin)},
 	{"cgroup-driver", offsetof(struct settings, cgroup_driver)},
 };
 
@@ -76,6 +77,10 @@ static int set(struct settings *st, const char *name, const char *value, struct 
 				       value);
 		return 0;
 	}
+	if (str_eq(name, "cni-builtin") && !str_eq(value, "auto") &&
+	    !str_eq(value, "never"))
+		return err_set(err, ERR_INVALID, "cni-builtin \"%s\": not auto or never",
+			       value);
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		if (!str_eq(keys[i].name, name))
 			continue;
@@ -158,8 +163,8 @@ static const struct option options[] = {
 	{"listen", 1, NULL, OPT_KEY},	      {"registry-dir", 1, NULL, OPT_KEY},
 	{"cni-conf-dir", 1, NULL, OPT_KEY},   {"cni-bin-dir", 1, NULL, OPT_KEY},
 	{"cni-cache-dir", 1, NULL, OPT_KEY},  {"cni-subnet", 1, NULL, OPT_KEY},
-	{"log-level", 1, NULL, OPT_KEY},      {"cgroup-driver", 1, NULL, OPT_KEY},
-	{NULL, 0, NULL, 0}};
+	{"cni-builtin", 1, NULL, OPT_KEY},    {"log-level", 1, NULL, OPT_KEY},
+	{"cgroup-driver", 1, NULL, OPT_KEY},  {NULL, 0, NULL, 0}};
 
 static int set_option(struct settings *st, int c, int index, struct err *err)
 {
@@ -218,6 +223,7 @@ int settings_read(struct settings *st, int argc, char **argv, struct err *err)
 
 	*st = (struct settings){.level = LOG_LEVEL_INFO,
 				.root = "/var/lib/cribox",
+				.cni_builtin = "auto",
 				.state = "/run/cribox",
 				.cgroup_driver = "cgroupfs"};
 	opterr = 0;
@@ -245,6 +251,7 @@ const char *settings_json(struct settings *st)
 	json_add_str(d, root, "registryDir", st->registry_dir);
 	json_add_str(d, root, "cniConfDir", st->cni_conf_dir);
 	json_add_str(d, root, "cniBinDir", st->cni_bin_dir);
+	json_add_str(d, root, "cniBuiltin", st->cni_builtin);
 	json_add_str(d, root, "cgroupDriver", st->cgroup_driver);
 	arr = json_add_arr(d, root, "listen");
 	for (unsigned i = 0; i < st->nlisten; i++)

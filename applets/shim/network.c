@@ -84,7 +84,9 @@ static void setup(struct shim *s, struct setup *u)
 		.dirs = {.conf_dir = json_str(cni, "conf_dir"),
 			 .bin_dirs = json_str(cni, "bin_dirs"),
 			 .cache_dir = json_str(cni, "cache_dir"),
-			 .subnet = json_str(cni, "subnet")},
+			 .subnet = json_str(cni, "subnet"),
+			 .no_builtin =
+				 str_eq(str_or_empty(json_str(cni, "builtin")), "never")},
 		.req = {.container_id = s->id,
 			.netns = s->pod.netns,
 			.pod_namespace = json_str(s->pod.spec, "namespace"),
@@ -109,8 +111,12 @@ int network_up(struct shim *s, yyjson_mut_doc *d, yyjson_mut_val *obj, struct er
 	yyjson_mut_val *ips;
 
 	setup(s, &u);
-	if (cni_load(&u.dirs, &net, err) < 0 ||
-	    cni_add(&u.dirs, net, &u.req, &result, err) < 0)
+	if (cni_load(&u.dirs, &net, err) < 0) {
+		if (err->code == ERR_NOT_FOUND) /* not yet: it is tried again */
+			err->code = ERR_STATE;
+		return err_wrap(err, "pod network");
+	}
+	if (cni_add(&u.dirs, net, &u.req, &result, err) < 0)
 		return err_wrap(err, "pod network");
 	ips = json_add_arr(d, obj, "ips");
 	for (size_t i = 0; i < result.nips; i++)

@@ -13,7 +13,7 @@
  *	ns {network "pod"|"node", pid "pod"|"container"|"node", ipc "pod"|"node",
  *	    user {uids [{container host size}], gids [...]} or absent}
  *	sysctls {name: value}, annotations {}, privileged
- *	cni {conf_dirs [] bin_dirs []}
+ *	cni {conf_dir bin_dirs cache_dir subnet builtin "auto"|"never"}
  *	created_at (ns since 1970)
  *	-> {"pod": POD}
  * request "pod.sync" {restore} -> {"pod": POD, "containers": [CTR...]}, blob: as of

@@ -316,5 +316,6 @@ int cri_pod_spec(const Cri__RunPodSandboxRequest *req, const struct cri_defaults
 	json_add_str(d, v, "bin_dirs", def->cni_bin_dirs);
 	json_add_str(d, v, "cache_dir", def->cni_cache_dir);
 	json_add_str(d, v, "subnet", def->cni_subnet);
+	json_add_str(d, v, "builtin", def->cni_builtin);
 	return 0;
 }

@@ -17,6 +17,7 @@ struct cri_defaults {
 	bool systemd;	  /* makes the control groups: parents are slices */
 	/* of struct cni_dirs; NULL: its defaults */
 	const char *cni_conf_dir, *cni_bin_dirs, *cni_cache_dir, *cni_subnet;
+	const char *cni_builtin; /* "auto" (NULL too), "never" */
 };
 
 /*

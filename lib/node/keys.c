@@ -139,6 +139,11 @@ static bool is_listen(const char *s)
 	return str_starts(s, "unix:///");
 }
 
+static bool is_builtin(const char *s)
+{
+	return str_eq(s, "auto") || str_eq(s, "never");
+}
+
 static bool is_level(const char *s)
 {
 	enum log_level level;
@@ -215,6 +220,8 @@ static const struct key keys[] = {
 	{"cni-bin-dir", CRID, AT(crid), PATH},
 	{"cni-cache-dir", CRID, AT(crid), PATH},
 	{"cni-subnet", CRID, AT(crid), .check = is_net, .wants = "a network"},
+	{"cni-builtin", CRID, AT(crid), .check = is_builtin, .wants = "auto or never",
+	 .standard = "\"auto\""},
 	{"log-level", CRID, AT(crid), .check = is_level,
 	 .wants = "error, warn, info or debug", .standard = "\"info\""},
 	{"listen", CRID, AT(crid), .check = is_listen, .wants = "unix:///PATH"},

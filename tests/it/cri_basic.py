@@ -12,7 +12,7 @@ frame.isolate()
 import cri  # noqa: E402
 import crid  # noqa: E402
 from cri import fails  # noqa: E402
-from crid import BOX, REGISTRY  # noqa: E402
+from crid import BOX, NS_NODE, REGISTRY  # noqa: E402
 from frame import equal, holds, until  # noqa: E402
 
 NOT_YET = """StreamPodSandboxes StreamContainers UpdateContainerResources Attach PortForward
@@ -20,6 +20,32 @@ ContainerStats ListContainerStats StreamContainerStats PodSandboxStats ListPodSa
 StreamPodSandboxStats CheckpointContainer GetContainerEvents
 ListMetricDescriptors ListPodSandboxMetrics StreamPodSandboxMetrics UpdatePodSandboxResources
 StreamImages""".split()
+
+
+def test_waits_for_network(b):
+    """cni-builtin = never: no pod network before somebody has configured one."""
+
+    def network():
+        found = {c.type: c for c in b.client.Status().status.conditions}
+        return found["NetworkReady"]
+
+    b.pull()
+    b.flags = ["--cni-builtin", "never"]
+    b.restart()
+    equal(network().status, False, "NetworkReady")
+    equal(network().reason, "NetworkPluginNotReady", "its reason")
+    fails("FAILED_PRECONDITION", b.client.RunPodSandbox, config=b.pod_config())
+    equal(len(b.client.ListPodSandbox().items), 0, "number of pods")
+    b.pod(namespaces={"network": NS_NODE})
+    conf = b.base + "/cni/10-net.conflist"
+    with open(conf, "w") as f:
+        f.write('{"cniVersion": "1.0.0", "name": "n", "plugins": [{"type": "loopback"}]}')
+    equal(network().status, True, "NetworkReady with a configuration")
+    os.unlink(conf)
+    equal(network().status, False, "NetworkReady without it")
+    b.flags = []
+    b.restart()
+    equal(network().status, True, "NetworkReady with the built-in network")
 
 
 def test_version(b):
