@@ -88,11 +88,12 @@ $(GEN): build/gen/%.pb-c.c: proto/%.proto | build/src/protobuf-c/.ok
 	@mkdir -p $(@D)
 	$(Q)protoc-c --c_out=build/gen -Iproto -Ibuild/src/protobuf-c -I/usr/include $<
 
-$(PROTO:proto/%.proto=$(OUT)/obj/gen/%.o): $(OUT)/obj/gen/%.o: build/gen/%.pb-c.c $(OUT)/ours.flags $(LIBC) | $(DEPS_SRC)
+$(PROTO:proto/%.proto=$(OUT)/obj/gen/%.o): $(OUT)/obj/gen/%.o: build/gen/%.pb-c.c arch/relative.awk $(OUT)/ours.flags $(LIBC) | $(DEPS_SRC)
 	@echo '  CC      $@'
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(STD) -w $(BASE_CFLAGS) $(SANITIZE) $(INC) $(DEP) -c -o $@.$$$$ $< && \
-		mv $@.$$$$ $@
+	$(Q)$(CC) $(STD) -w $(BASE_CFLAGS) $(SANITIZE) $(INC) $(DEP) -S -o $@.$$$$.c.s $< && \
+		awk -f arch/relative.awk $@.$$$$.c.s >$@.$$$$.s && \
+		$(CC) $(BASE_CFLAGS) -c -o $@.$$$$ $@.$$$$.s && mv $@.$$$$ $@ && rm $@.$$$$.*
 
 -include $(OBJ:.o=.d)
 

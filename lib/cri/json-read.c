@@ -404,5 +404,5 @@ int cri_json_read(yyjson_val *v, const ProtobufCMessageDescriptor *d, unsigned f
 	struct reader r = {
 		.arena = a, .flags = flags, .unknown = unknown_keys, .err = err};
 
-	return message(&r, v, d, NULL, ret_msg);
+	return message(&r, v, pb_link(d), NULL, ret_msg);
 }

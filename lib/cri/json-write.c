@@ -349,8 +349,10 @@ int cri_json_write(const ProtobufCMessage *msg, unsigned flags, yyjson_mut_doc *
 {
 	struct err local = {0};
 	struct writer w = {.doc = doc, .flags = flags, .err = &local};
-	yyjson_mut_val *v = message(&w, msg, NULL);
+	yyjson_mut_val *v;
 
+	pb_link(msg->descriptor);
+	v = message(&w, msg, NULL);
 	must(v || local.code != ERR_NONE);
 	if (!v) {
 		*err = local;

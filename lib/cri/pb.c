@@ -35,11 +35,88 @@ static void budget_free(void *data, void *p)
 	(void)p;
 }
 
+/* Makes an address of what is at a place of a table, if it is not NULL. */
+static void fix(const void *at)
+{
+	char *place = (char *)(uintptr_t)at;
+	uintptr_t distance;
+
+	memcpy(&distance, place, sizeof(distance));
+	if (distance)
+		distance += (uintptr_t)place;
+	memcpy(place, &distance, sizeof(distance));
+}
+
+/* A table whose addresses are right says so in a place that is reserved. */
+static bool fix_once(void *const *reserved)
+{
+	const void *const mark = reserved;
+
+	if (*reserved)
+		return false;
+	memcpy((char *)(uintptr_t)reserved, &mark, sizeof(mark));
+	return true;
+}
+
+const ProtobufCEnumDescriptor *pb_link_enum(const ProtobufCEnumDescriptor *d)
+{
+	if (!fix_once(&d->reserved1))
+		return d;
+	fix(&d->name);
+	fix(&d->short_name);
+	fix(&d->c_name);
+	fix(&d->package_name);
+	fix(&d->values);
+	fix(&d->values_by_name);
+	fix(&d->value_ranges);
+	for (unsigned i = 0; i < d->n_values; i++) {
+		fix(&d->values[i].name);
+		fix(&d->values[i].c_name);
+	}
+	for (unsigned i = 0; i < d->n_value_names; i++)
+		fix(&d->values_by_name[i].name);
+	return d;
+}
+
+static void link_field(const ProtobufCFieldDescriptor *f)
+{
+	fix(&f->name);
+	fix(&f->descriptor);
+	fix(&f->default_value);
+	if (f->type == PROTOBUF_C_TYPE_MESSAGE)
+		pb_link(f->descriptor);
+	else if (f->type == PROTOBUF_C_TYPE_ENUM)
+		pb_link_enum(f->descriptor);
+}
+
+const ProtobufCMessageDescriptor *pb_link(const ProtobufCMessageDescriptor *d)
+{
+	if (!fix_once(&d->reserved1))
+		return d;
+	fix(&d->name);
+	fix(&d->short_name);
+	fix(&d->c_name);
+	fix(&d->package_name);
+	fix(&d->fields);
+	fix(&d->fields_sorted_by_name);
+	fix(&d->field_ranges);
+	for (unsigned i = 0; i < d->n_fields; i++)
+		link_field(d->fields + i);
+	return d;
+}
+
 void *pb_new(const ProtobufCMessageDescriptor *d, struct arena *a)
 {
-	void *msg = arena_alloc(a, d->sizeof_message);
+	char *msg = arena_alloc(a, pb_link(d)->sizeof_message);
 
-	protobuf_c_message_init(d, msg);
+	memset(msg, 0, d->sizeof_message);
+	((ProtobufCMessage *)(void *)msg)->descriptor = d;
+	/* proto3 has no other defaults than zero, and "" */
+	for (unsigned i = 0; i < d->n_fields; i++)
+		if (d->fields[i].default_value &&
+		    d->fields[i].label != PROTOBUF_C_LABEL_REPEATED)
+			memcpy(msg + d->fields[i].offset, &d->fields[i].default_value,
+			       sizeof(void *));
 	return msg;
 }
 
@@ -144,6 +221,7 @@ int pb_unpack(const ProtobufCMessageDescriptor *d, const void *bytes, size_t len
 	ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
 	ProtobufCMessage *msg;
 
+	pb_link(d);
 	if (len > PB_MAX_WIRE)
 		return err_set(err, ERR_EXHAUSTED,
 			       "%s: message of %zu bytes, limit is %d", d->short_name,
@@ -164,6 +242,7 @@ int pb_unpack(const ProtobufCMessageDescriptor *d, const void *bytes, size_t len
 
 size_t pb_size(const ProtobufCMessage *msg)
 {
+	pb_link(msg->descriptor);
 	return protobuf_c_message_get_packed_size(msg);
 }
 
@@ -193,7 +272,7 @@ int pb_copy(const ProtobufCMessage *msg, struct arena *a, ProtobufCMessage **ret
 const ProtobufCFieldDescriptor *pb_field(const ProtobufCMessageDescriptor *d,
 					 const char *name)
 {
-	return protobuf_c_message_descriptor_get_field_by_name(d, name);
+	return protobuf_c_message_descriptor_get_field_by_name(pb_link(d), name);
 }
 
 int pb_is_map(const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescriptor *f)
@@ -214,6 +293,7 @@ static const char *string_at(const ProtobufCMessage *msg, unsigned field)
 {
 	const char *s;
 
+	pb_link(msg->descriptor);
 	memcpy(&s, (const char *)msg + msg->descriptor->fields[field].offset, sizeof(s));
 	return str_or_empty(s);
 }

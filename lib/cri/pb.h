@@ -26,6 +26,15 @@ enum {
 	PB_MAX_DECODED = 128 << 20,
 };
 
+/*
+ * The generated tables come with distances in place of addresses (arch/relative.awk), so
+ * that they cost nothing in processes that never look at them. This makes addresses of those
+ * of d and all that it refers to, once. The functions here and in cri/json.h do it
+ * themselves; others that look into a descriptor call it first. Returns d.
+ */
+const ProtobufCMessageDescriptor *pb_link(const ProtobufCMessageDescriptor *d);
+const ProtobufCEnumDescriptor *pb_link_enum(const ProtobufCEnumDescriptor *d);
+
 /* A new message in the arena with every field at its default. */
 void *pb_new(const ProtobufCMessageDescriptor *d, struct arena *a);
 

@@ -49,7 +49,7 @@ int cri_signal_number(Cri__Signal sig)
 /* The number of a name without SIG, from the enum's names: "SIGRTMINPLUS3" is "RTMIN+3". */
 static int by_name(const char *name)
 {
-	const ProtobufCEnumDescriptor *d = &cri__signal__descriptor;
+	const ProtobufCEnumDescriptor *d = pb_link_enum(&cri__signal__descriptor);
 	char text[32];
 	const char *plus = strpbrk(name, "+-");
 

@@ -301,7 +301,7 @@ static void no_twins(const ProtobufCMessageDescriptor *d, unsigned depth)
 TEST(json_field_names_stay_apart)
 {
 	for (unsigned i = 0; i < CRI_RPC_COUNT; i++) {
-		no_twins(cri_method((enum cri_rpc)i)->request, 0);
-		no_twins(cri_method((enum cri_rpc)i)->response, 0);
+		no_twins(pb_link(cri_method((enum cri_rpc)i)->request), 0);
+		no_twins(pb_link(cri_method((enum cri_rpc)i)->response), 0);
 	}
 }
