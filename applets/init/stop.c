@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/reboot.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -250,6 +251,7 @@ void stop_begin(struct init *in, enum initctl_verb verb, const char *why)
 	say(in, SAY_WARN, "stop", "%s: %s", verb_name(verb), why);
 	/* as long as the loop turns it is petted; the end itself is the hardware's to bound */
 	if (in->watchdog >= 0)
-		ioctl(in->watchdog, (int)WDIOC_SETTIMEOUT, &timeout);
+		syscall(SYS_ioctl, in->watchdog, (unsigned long)WDIOC_SETTIMEOUT,
+			&timeout);
 	next_step(in);
 }
