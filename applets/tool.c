@@ -128,7 +128,7 @@ void tool_print(const char *s)
 	BUF_AUTO b = {0};
 
 	str_escape(&b, s, strlen(s));
-	fwrite(b.data, 1, b.len, stdout);
+	fputs(buf_str(&b), stdout);
 }
 
 /* "NAME:x:ID:..." */

@@ -84,11 +84,13 @@ enum wait terminal_wait(struct console *c, struct pollfd *fds, unsigned n, int t
 	struct pollfd all[4] = {{.fd = c->signals, .events = POLLIN}};
 	int r;
 
-	memcpy(all + 1, fds, n * sizeof(*fds));
+	if (n)
+		memcpy(all + 1, fds, n * sizeof(*fds));
 	do
 		r = poll(all, n + 1, timeout_ms);
 	while (r < 0 && errno == EINTR);
-	memcpy(fds, all + 1, n * sizeof(*fds));
+	if (n)
+		memcpy(fds, all + 1, n * sizeof(*fds));
 	if (r > 0 && all[0].revents) {
 		enum wait how = signalled(c);
 

@@ -19,7 +19,7 @@
 enum { RECORD = 8192, KLOG_CLEAR = 5, KLOG_CONSOLE_LEVEL = 8 };
 
 static const char usage[] =
-	"  -l, --level LEVELS      only these: "
+	"  -l, --level LEVELS      "
 	"emerg,alert,crit,err,warn,notice,info,debug\n"
 	"  -w, --follow            wait for more\n"
 	"  -W, --follow-new        only what comes\n"

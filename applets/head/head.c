@@ -25,7 +25,8 @@ static void copy(FILE *f, uint64_t count, bool bytes)
 
 static void one(struct tool *t, const char *name, uint64_t count, bool bytes)
 {
-	FILE *f = str_eq(name, "-") ? stdin : fopen(name, "re");
+	bool std = str_eq(name, "-");
+	FILE *f = std ? stdin : fopen(name, "re");
 
 	if (!f) {
 		tool_warn(t, errno, "%s", name);
@@ -34,7 +35,7 @@ static void one(struct tool *t, const char *name, uint64_t count, bool bytes)
 	copy(f, count, bytes);
 	if (ferror(f))
 		tool_warn(t, errno, "%s", name);
-	if (f != stdin)
+	if (!std)
 		fclose(f);
 }
 

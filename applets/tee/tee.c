@@ -1,6 +1,7 @@
 /* tee: standard input to files and to standard output: how a file is written by hand. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "applets.h"
@@ -20,6 +21,7 @@ static int run(int argc, char **argv, struct err *err)
 
 	if (tool_start(&t, &applet_tee, argc, argv, 0, FILES, err) < 0)
 		return -1;
+	memset(fds, -1, sizeof(fds));
 	for (int i = 0; i < t.o.argc; i++) {
 		fds[i] = open(t.o.argv[i],
 			      O_WRONLY | O_CREAT | O_CLOEXEC |

@@ -379,8 +379,8 @@ static bool probe_squashfs(struct probe *p)
 	if (!sb || (!le && memcmp(sb, "sqsh", 4) != 0))
 		return false;
 	snprintf(p->out->version, sizeof(p->out->version), "%u.%u",
-		 le ? get_le16(sb + 28) : get_be16(sb + 28),
-		 le ? get_le16(sb + 30) : get_be16(sb + 30));
+		 (unsigned)(le ? get_le16(sb + 28) : get_be16(sb + 28)),
+		 (unsigned)(le ? get_le16(sb + 30) : get_be16(sb + 30)));
 	if (!le || get_le16(sb + 28) < 4)
 		return found(p, "squashfs3", FS);
 	return found(p, "squashfs", FS);

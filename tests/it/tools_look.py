@@ -290,7 +290,7 @@ def test_kill(_):
 def test_ps(_):
     p = subprocess.Popen(["sh", "-c", "exec -a 'odd\033[2J' sleep 100"], executable="/bin/bash")
     try:
-        frame.until(lambda: b"odd" in open("/proc/%d/cmdline" % p.pid, "rb").read(), 5, "exec")
+        frame.until(lambda: open("/proc/%d/cmdline" % p.pid, "rb").read().startswith(b"odd"), 5, "exec")
         rows = ours("ps")[1].splitlines()
         equal(rows[0].split(), "PID PPID USER S RSS TIME CONTAINER COMMAND".split())
         row = [r for r in rows if r.split()[0] == str(p.pid)][0]
