@@ -239,22 +239,15 @@ static void on_connect(struct loop_fd *src, unsigned events)
 		c->fd = fd_take(&fd);
 }
 
-/* musl's macro compares signed with unsigned sizes. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wsign-compare"
-#pragma GCC diagnostic ignored "-Wsign-conversion"
-static struct cmsghdr *next_header(struct msghdr *msg, struct cmsghdr *h)
-{
-	return CMSG_NXTHDR(msg, h);
-}
-#pragma GCC diagnostic pop
-
-/* sd_notify(3): datagrams of NAME=VALUE lines, whose sender the kernel names. */
+/*
+ * sd_notify(3): datagrams of NAME=VALUE lines, whose sender the kernel names. There is no
+ * room for fds that come along: the kernel closes them.
+ */
 static void on_notify(struct loop_fd *src, unsigned events)
 {
 	struct init *in = container_of(src, struct init, notify);
 	union {
-		char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(16)];
+		char bytes[CMSG_SPACE(sizeof(struct ucred))];
 		struct cmsghdr align;
 	} control;
 	char text[512];
@@ -264,23 +257,18 @@ static void on_notify(struct loop_fd *src, unsigned events)
 			     .msg_control = control.bytes,
 			     .msg_controllen = sizeof(control.bytes)};
 	ssize_t n = recvmsg(src->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *h = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	const struct cmsghdr *h = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	struct ucred who;
 
 	(void)events;
-	if (n <= 0)
+	if (!h || h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_CREDENTIALS)
 		return;
+	memcpy(&who, CMSG_DATA(h), sizeof(who));
 	text[n] = 0;
-	for (; h; h = next_header(&msg, h)) {
-		struct ucred who;
-
-		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_CREDENTIALS)
-			continue;
-		memcpy(&who, CMSG_DATA(h), sizeof(who));
-		for (const char *p = text; p && *p; p = strchr(p, '\n')) {
-			p += *p == '\n';
-			if (str_starts(p, "READY=1"))
-				service_is_ready(in, who.pid);
-		}
+	for (const char *p = text; p && *p; p = strchr(p, '\n')) {
+		p += *p == '\n';
+		if (str_starts(p, "READY=1"))
+			service_is_ready(in, who.pid);
 	}
 }
 

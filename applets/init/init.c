@@ -87,139 +87,130 @@ void init_reload(struct init *in)
 	services_start(in);
 }
 
-/* --- phases --------------------------------------------------------------------------------- */
+/* --- phases: each may leave a note for boottime ------------------------------------------------ */
 
-static void phase_root(struct init *in)
+enum { NOTE = INITCTL_TEXT };
+
+/* How the job "state" ends, 0 aside. */
+enum { STATE_NONE = 1, STATE_READ_ONLY, STATE_PARTLY };
+
+static void root(struct init *in, char *note)
 {
 	struct err err;
 
-	if (!in->machine)
-		return;
-	phase_begin(in, "root");
-	if (root_move(in, &err) < 0)
+	(void)note;
+	if (root_move(&err) < 0)
 		say_fault(in, err.msg, "boot the image as an initramfs, without root=");
-	phase_end(in, "%s", "");
 }
 
-static void phase_mounts(struct init *in)
+static void mounts(struct init *in, char *note)
 {
 	struct err err;
 
-	if (!in->machine)
-		return;
-	phase_begin(in, "mounts");
+	(void)note;
 	if (root_mounts(in, &err) < 0)
 		say_fault(in, err.msg, "boot a kernel that has this file system");
 	close(open("/run/cribox/crid.toml", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
-	phase_end(in, "%s", "");
 }
 
-static void phase_groups(struct init *in)
+static void cgroups(struct init *in, char *note)
 {
 	struct err err;
 
-	phase_begin(in, "cgroups");
+	(void)note;
 	if (groups_make(in, &err) < 0)
 		say_fault(in, err.msg,
 			  "remove cgroup_disable= from the kernel's command line, or "
 			  "boot a kernel of 5.10 or newer");
-	phase_end(in, "%s", "");
 }
 
-static void phase_config(struct init *in)
+static void config(struct init *in, char *note)
 {
-	phase_begin(in, "config");
 	read_config(in);
-	phase_end(in, "%u complaints", in->cfg.ncomplaints);
+	snprintf(note, NOTE, "%u complaints", in->cfg.ncomplaints);
 }
 
-static void phase_modules(struct init *in)
+static int run_job(struct init *in, const char *verb, const char *arg, int seconds)
 {
-	static const char *const words[] = {"coldplug", NULL};
+	const char *const words[] = {verb, arg, NULL};
 
-	if (!in->machine)
-		return;
-	phase_begin(in, "modules");
-	node_consoles(in); /* those of drivers in the kernel: others come by uevent */
-	job_now(in, words, 30, NULL, 0, NULL);
-	phase_end(in, "%u consoles", in->nttys);
+	return job_now(in, words, seconds, NULL, 0, NULL);
 }
 
-static void phase_state(struct init *in)
+static void modules(struct init *in, char *note)
 {
-	const char *const words[] = {"state", in->cfg.state, NULL};
-	static const char *const payload[] = {"payload", NULL};
-	static const char *const plug[] = {"coldplug", NULL};
-	char note[200] = "";
-	int status;
+	run_job(in, "coldplug", NULL, 30);
+	node_consoles(in);
+	snprintf(note, NOTE, "%u consoles", in->nttys);
+}
 
-	if (!in->machine)
-		return;
-	phase_begin(in, "state");
-	if (in->cfg.state[0]) {
-		status = job_now(in, words, 40, NULL, 0, NULL);
-		if (status == 0) {
-			snprintf(note, sizeof(note), "%s", in->cfg.state);
-			read_config(in); /* it may hold one */
-		} else {
-			snprintf(note, sizeof(note), "%s cannot be used", in->cfg.state);
-		}
-		if (status != 0 && in->cfg.state_required) {
-			char what[256];
+static void state(struct init *in, char *note)
+{
+	bool wanted = in->cfg.state[0];
+	int status = wanted ? run_job(in, "state", in->cfg.state, 40) : STATE_NONE;
+	bool none = status != 0 && status != STATE_PARTLY;
+	char what[256];
 
-			snprintf(what, sizeof(what),
-				 "the state partition %s is required and cannot be "
-				 "mounted: pods are not started",
-				 in->cfg.state);
-			say_fault(in, what,
-				  "look at \"blkid\" and \"dmesg\"; to run without it, "
-				  "boot with cribox.storage.required=false");
-		}
+	snprintf(note, NOTE, "%s", none ? "tmpfs" : in->cfg.state);
+	if (none)
+		say(in, wanted ? SAY_ERROR : SAY_WARN, "state",
+		    "%s%sin memory (tmpfs): images and pods are gone after a reboot",
+		    in->cfg.state, wanted ? " cannot be used: " : "");
+	if (none && wanted && in->cfg.state_required) {
+		snprintf(what, sizeof(what),
+			 "the state partition %s is required and cannot be mounted: pods "
+			 "are not started",
+			 in->cfg.state);
+		say_fault(in, what,
+			  "look at \"blkid\" and \"dmesg\"; to run without it, boot with "
+			  "cribox.storage.required=false");
 	}
-	if (in->cfg.state[0] == 0 || note[0] == 0 || strstr(note, "cannot"))
-		say(in, SAY_WARN, "state",
-		    "in memory (tmpfs): images and pods are gone after a reboot");
-	if (job_now(in, payload, 10, NULL, 0, NULL) == 0) {
-		job_now(in, plug, 30, NULL, 0, NULL); /* it may have more modules, */
-		read_config(in);		      /* and a kubelet */
+	if (status == 0 || status > STATE_NONE)
+		read_config(in); /* it may hold one, also if it is read-only */
+	if (run_job(in, "payload", NULL, 10) == 0) {
+		run_job(in, "coldplug", NULL, 30); /* it may have more modules, */
+		read_config(in);		   /* and a kubelet */
 	}
-	phase_end(in, "%s", note[0] ? note : "tmpfs");
 }
 
-static void phase_identity(struct init *in)
+static void identity(struct init *in, char *note)
 {
-	static const char *const words[] = {"ident", NULL};
-
-	if (!in->machine)
-		return;
-	phase_begin(in, "identity");
+	(void)note;
 	node_clock(in);
-	job_now(in, words, 10, NULL, 0, NULL);
+	run_job(in, "ident", NULL, 10);
 	node_name(in);
 	node_sysctls(in);
-	phase_end(in, "%s", "");
 }
 
-static void phase_services(struct init *in)
+static void services(struct init *in, char *note)
 {
-	struct service *s;
 	struct err err;
 
-	phase_begin(in, "services");
+	(void)note;
 	if (control_open(in, &err) < 0)
 		say(in, SAY_ERROR, "control", "%s", err.msg);
 	services_make(in);
-	if (in->fault[0][0])
-		for (int i = 0; i < SERVICES; i++) {
-			s = &in->services[i];
-			s->blocked = s->used && (str_eq(s->title, "crid") ||
-						 str_eq(s->title, "kubelet"));
-			if (s->blocked)
-				str_copy(s->error, sizeof(s->error), in->fault[0]);
-		}
+	for (int i = 0; in->fault[0] && i < SERVICES; i++) {
+		struct service *s = &in->services[i];
+
+		s->blocked = s->used &&
+			     (str_eq(s->title, "crid") || str_eq(s->title, "kubelet"));
+		if (s->blocked)
+			str_copy(s->error, sizeof(s->error), in->fault);
+	}
 	services_start(in);
-	phase_end(in, "%s", "");
 }
+
+static const struct {
+	const char *name;
+	void (*run)(struct init *in, char *note);
+	bool machine; /* not in a container */
+} phases[] = {
+	{"root", root, true},	      {"mounts", mounts, true},
+	{"cgroups", cgroups, false},  {"config", config, false},
+	{"modules", modules, true},   {"state", state, true},
+	{"identity", identity, true}, {"services", services, false},
+};
 
 /* --- the loop ------------------------------------------------------------------------------- */
 
@@ -314,19 +305,20 @@ static int boot(struct init *in, struct err *err)
 	phase_begin(in, "kernel");
 	in->phases[0].start = 0;
 	if (in->machine) {
-		root_mounts_first(in);
+		root_mounts_first();
 		reboot(RB_DISABLE_CAD);
 	}
 	say_open(in);
 	phase_end(in, "%s", "until init runs");
-	phase_root(in);
-	phase_mounts(in);
-	phase_groups(in);
-	phase_config(in);
-	phase_modules(in);
-	phase_state(in);
-	phase_identity(in);
-	phase_services(in);
+	for (size_t i = 0; i < ARRAY_LEN(phases); i++) {
+		char note[NOTE] = "";
+
+		if (phases[i].machine && !in->machine)
+			continue;
+		phase_begin(in, phases[i].name);
+		phases[i].run(in, note);
+		phase_end(in, "%s", note);
+	}
 	watch(in);
 	reap(in);
 	return 0;

@@ -141,7 +141,7 @@ struct init {
 	struct loop_timer watchdog_timer, late;
 	bool late_done;
 	struct stop stop;
-	char fault[2][256]; /* why this node does not do its work: what, what to do; "" */
+	char fault[256]; /* why this node does not do its work; "" */
 };
 
 /* init.c: reads the configuration again; what runs gets its new settings when it restarts. */
@@ -165,8 +165,8 @@ int put_text_at(int dirfd, const char *name, const char *text);
 long get_text(const char *path, char *dst, size_t size); /* without the last newline */
 
 /* root.c */
-int root_mounts_first(struct init *in); /* /proc /sys /dev: before anything can be said */
-int root_move(struct init *in, struct err *err);
+int root_mounts_first(void); /* /proc /sys /dev: before anything can be said */
+int root_move(struct err *err);
 int root_mounts(struct init *in, struct err *err);
 
 /* groups.c */

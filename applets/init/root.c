@@ -4,12 +4,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/str.h"
@@ -102,11 +100,10 @@ static int mount_one(size_t i)
 	return errno == EBUSY ? 0 : -1; /* there already */
 }
 
-int root_mounts_first(struct init *in)
+int root_mounts_first(void)
 {
 	int fd, r = 0;
 
-	(void)in;
 	for (size_t i = 0; i < FIRST; i++)
 		r |= mount_one(i);
 	/* a kernel that found no /dev/console has given us no fd 0 to 2 */
@@ -123,16 +120,8 @@ int root_mounts_first(struct init *in)
  * beneath it. No copy is needed: a bind mount of it, moved over it, is a root like any
  * other, and costs neither time nor memory. What grows is on file systems of its own.
  */
-int root_move(struct init *in, struct err *err)
+int root_move(struct err *err)
 {
-	struct statfs fs;
-
-	(void)in;
-	if (statfs("/", &fs) < 0)
-		return err_sys(err, errno, "statfs /");
-	if ((unsigned long)fs.f_type != RAMFS_MAGIC &&
-	    (unsigned long)fs.f_type != TMPFS_MAGIC)
-		return 0; /* booted with root=: nothing to move */
 	if (mkdir("/.root", 0755) < 0 && errno != EEXIST)
 		return err_sys(err, errno, "mkdir /.root");
 	if (mount("/", "/.root", NULL, MS_BIND | MS_REC, NULL) < 0 ||

@@ -58,8 +58,7 @@ void say_fault(struct init *in, const char *what, const char *advice)
 	char text[1024];
 	int n;
 
-	str_copy(in->fault[0], sizeof(in->fault[0]), what);
-	str_copy(in->fault[1], sizeof(in->fault[1]), advice);
+	str_copy(in->fault, sizeof(in->fault), what);
 	say(in, SAY_ERROR, "fault", "%s", what);
 	n = snprintf(
 		text, sizeof(text),

@@ -93,7 +93,7 @@ static bool bind_all(void)
 	return all;
 }
 
-/* 0: all is on it; 1: it cannot be used; 2: it can only be read. */
+/* 0: all is on it; 1: it cannot be used; 2: it can only be read; 3: a part is on it. */
 int job_state(int argc, char **argv, struct err *err)
 {
 	char path[128];
@@ -130,7 +130,7 @@ int job_state(int argc, char **argv, struct err *err)
 	if (statvfs(NODE_STATE_DIR, &fs) == 0 && fs.f_bavail * fs.f_frsize < SPARE)
 		complain("state", "%s is full: %llu KiB left", path,
 			 (unsigned long long)(fs.f_bavail * fs.f_frsize >> 10));
-	return bind_all() ? 0 : 1;
+	return bind_all() ? 0 : 3;
 }
 
 /*
