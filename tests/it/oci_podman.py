@@ -187,11 +187,11 @@ def test_terminal(p):
     script = "import pty,sys;sys.exit(pty.spawn(sys.argv[1:])>>8)"
     podman = ["podman"] + p.flags + ["--runtime", p.runtime]
     args = ["run", "--rm", "-it", "--network=none"] + p.group() + ["it", "sh", "-c", "tty; stty size; exit 4"]
-    done = p.spawn(["python3", "-c", script] + podman + args)
+    done = p.spawn(["/usr/bin/python3", "-c", script] + podman + args)
     equal(done.returncode, 4, "status (%s)" % done.stdout)
     holds(done.stdout, "/dev/pts/0")
     p.must("run", "--network=none", *p.group(), "-dt", "--name", "tty", "it", "sleep", "100")
-    done = p.spawn(["python3", "-c", script] + podman + ["exec", "-it", "tty", "sh", "-c", "tty; exit 5"])
+    done = p.spawn(["/usr/bin/python3", "-c", script] + podman + ["exec", "-it", "tty", "sh", "-c", "tty; exit 5"])
     equal(done.returncode, 5, "status (%s)" % done.stdout)
     holds(done.stdout, "/dev/pts/1")
     p.must("rm", "-f", "-t", "0", "tty")
