@@ -160,6 +160,7 @@ struct start {
 	volatile int *taken;
 	struct cgentry entry;
 	bool moved; /* into the cgroup, by its birth and by itself */
+	bool wait;  /* the starter has something to do before the child goes on */
 	bool rdt_made;
 	struct buf *warnings;
 };
@@ -226,7 +227,7 @@ static int child_setup(struct start *s, struct oci_root *r, struct err *err)
 	if (s->moved && cgentry_join(&s->entry, err) < 0)
 		return -1;
 	cgentry_close(&s->entry);
-	if (oci_wait_go(s->sock[1], err) < 0)
+	if (s->wait && oci_wait_go(s->sock[1], err) < 0)
 		return -1;
 	if (is_new(s, OCI_NS_TIME)) /* as long as it is ours */
 		offsets = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
@@ -349,6 +350,7 @@ static pid_t clone_child(struct start *s, uint64_t flags, int *ret_pidfd, struct
 				: ns_clone_into(flags, s->entry.tree, ret_pidfd, err);
 	if (pid < 0 && s->entry.tree >= 0) { /* an older kernel, or not for us */
 		s->moved = false;
+		s->wait = true;
 		pid = ns_clone(flags, ret_pidfd, err);
 	}
 	if (pid == 0)
@@ -394,9 +396,13 @@ static pid_t clone_by_stage(struct start *s, int *ret_pidfd, struct err *err)
 
 static pid_t launch(struct start *s, int *ret_pidfd, struct err *err)
 {
+	const struct oci_spec *spec = s->how->spec;
 	bool early = s->ns[OCI_NS_USER] >= 0 || s->ns[OCI_NS_PID] >= 0;
 	pid_t pid;
 
+	/* each wait for the other costs two switches between processes */
+	s->wait = s->how->on_pid != NULL || early || is_new(s, OCI_NS_USER) ||
+		  s->process.has_oom || spec->nnetdevs != 0 || spec->rdt != NULL;
 	if (early && !s->how->for_parent)
 		return clone_by_stage(s, ret_pidfd, err);
 	/* afterwards we have no rights left to lower it */
@@ -476,10 +482,10 @@ static int drive(struct start *s, pid_t pid, int pidfd, struct err *err)
 				    .pid = pid,
 				    .dir = -1};
 
-	if (equip(s, pid, err) < 0 ||
+	if ((s->wait && equip(s, pid, err) < 0) ||
 	    (how->on_pid && how->on_pid(how->on_pid_arg, pid, err) < 0))
 		return -1;
-	if (send(s->sock[0], "", 1, MSG_NOSIGNAL) != 1)
+	if (s->wait && send(s->sock[0], "", 1, MSG_NOSIGNAL) != 1)
 		return err_sys(err, errno, "the container's process died");
 	if (oci_wait(&w, err) < 0)
 		return -1;
