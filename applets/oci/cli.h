@@ -184,7 +184,30 @@ int create_started(struct create *c, pid_t pid, bool ready, struct err *err);
 /* A create that failed leaves nothing. */
 void create_undo(struct create *c);
 void create_done(struct create *c);
-/* The flags of create and run. */
+/* The flags of create, run and restore, and what one of them says. 0 or -1. */
+enum {
+	CREATE_SOCKET = 256,
+	CREATE_PID_FILE,
+	CREATE_PRESERVE,
+	CREATE_KEEP,
+	CREATE_PIVOT,
+	CREATE_REAPER,
+	CREATE_KEYRING,
+	CREATE_PIDFD
+};
+#define CREATE_OPTIONS                                                              \
+	{"bundle", 1, NULL, 'b'}, {"config", 1, NULL, 'f'},                         \
+		{"console-socket", 1, NULL, CREATE_SOCKET},                         \
+		{"pidfd-socket", 1, NULL, CREATE_PIDFD},                            \
+		{"pid-file", 1, NULL, CREATE_PID_FILE},                             \
+		{"preserve-fds", 1, NULL, CREATE_PRESERVE},                         \
+		{"no-pivot", 2, NULL, CREATE_PIVOT},                                \
+		{"no-new-keyring", 2, NULL, CREATE_KEYRING},                        \
+		{"no-subreaper", 2, NULL, CREATE_REAPER}, {"detach", 2, NULL, 'd'}, \
+	{                                                                           \
+		"keep", 2, NULL, CREATE_KEEP                                        \
+	}
+int create_flag(struct create *c, int f, const char *arg, struct err *err);
 int create_parse(struct create *c, int argc, char **argv, struct err *err);
 /* What died before its program ran, for lack of memory, says so. */
 void create_explain(const struct create *c, struct err *err);

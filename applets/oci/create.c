@@ -20,18 +20,7 @@
 
 enum { MAX_CONFIG = 16 << 20, MAX_PRESERVE = 1 << 16 };
 
-enum {
-	FLAG_SOCKET = 256,
-	FLAG_PID_FILE,
-	FLAG_PRESERVE,
-	FLAG_KEEP,
-	FLAG_PIVOT,
-	FLAG_REAPER,
-	FLAG_KEYRING,
-	FLAG_PIDFD
-};
-
-static int flag(struct create *c, int f, const char *arg, struct err *err)
+int create_flag(struct create *c, int f, const char *arg, struct err *err)
 {
 	switch (f) {
 	case 'b':
@@ -43,27 +32,27 @@ static int flag(struct create *c, int f, const char *arg, struct err *err)
 	case 'f':
 		c->config = arg;
 		return 0;
-	case FLAG_SOCKET:
+	case CREATE_SOCKET:
 		c->console_socket = arg;
 		return 0;
-	case FLAG_PID_FILE:
+	case CREATE_PID_FILE:
 		c->pid_file = arg;
 		return 0;
-	case FLAG_PIDFD:
+	case CREATE_PIDFD:
 		c->pidfd_socket = arg;
 		return 0;
-	case FLAG_PRESERVE:
+	case CREATE_PRESERVE:
 		return cli_count("--preserve-fds", arg, &c->preserve, err);
-	case FLAG_KEYRING:
+	case CREATE_KEYRING:
 		c->no_keyring = cli_switch(arg);
 		return 0;
-	case FLAG_KEEP:
+	case CREATE_KEEP:
 		c->keep = cli_switch(arg);
 		return 0;
-	case FLAG_PIVOT:
+	case CREATE_PIVOT:
 		c->no_pivot = cli_switch(arg);
 		return 0;
-	case FLAG_REAPER:
+	case CREATE_REAPER:
 		c->no_subreaper = cli_switch(arg);
 		return 0;
 	default:
@@ -73,26 +62,13 @@ static int flag(struct create *c, int f, const char *arg, struct err *err)
 
 int create_parse(struct create *c, int argc, char **argv, struct err *err)
 {
-	static const struct option flags[] = {
-		{"bundle", 1, NULL, 'b'},
-		{"config", 1, NULL, 'f'},
-		{"console-socket", 1, NULL, FLAG_SOCKET},
-		{"pidfd-socket", 1, NULL, FLAG_PIDFD},
-		{"pid-file", 1, NULL, FLAG_PID_FILE},
-		{"preserve-fds", 1, NULL, FLAG_PRESERVE},
-		{"no-pivot", 2, NULL, FLAG_PIVOT},
-		{"no-new-keyring", 2, NULL, FLAG_KEYRING},
-		{"no-subreaper", 2, NULL, FLAG_REAPER},
-		{"detach", 2, NULL, 'd'},
-		{"keep", 2, NULL, FLAG_KEEP},
-		{NULL, 0, NULL, 0},
-	};
+	static const struct option flags[] = {CREATE_OPTIONS, {NULL, 0, NULL, 0}};
 	int f;
 
 	c->bundle = ".";
 	c->config = "config.json";
 	while ((f = cli_flag(argc, argv, "+b:f:d", flags, err)) != -1)
-		if (f == -2 || flag(c, f, optarg, err) < 0)
+		if (f == -2 || create_flag(c, f, optarg, err) < 0)
 			return -1;
 	c->id = cli_id(argc, argv, err);
 	return c->id ? 0 : -1;

@@ -30,7 +30,29 @@
 	"      --no-new-keyring   keep the caller's session keyring\n"      \
 	"      --no-pivot         chroot, for a root that is an initramfs\n"
 
+#define CRIU_FLAGS                                                   \
+	"      --image-path DIR   where the image is (checkpoint)\n" \
+	"      --work-path DIR    where criu writes its logs\n"      \
+	"      --tcp-established  keep open connections\n"           \
+	"      --ext-unix-sk      keep sockets to outside\n"         \
+	"      --shell-job        with a terminal of outside\n"      \
+	"      --file-locks       keep file locks\n"                 \
+	"      --manage-cgroups-mode soft|full|strict|ignore\n"      \
+	"      --empty-ns network do not keep the network\n"         \
+	"      --auto-dedup       free what a parent image has\n"    \
+	"      --lazy-pages       memory comes when it is used\n"    \
+	"      --network-lock iptables|nftables|skip\n"
+
 static const struct oci_cmd commands[] = {
+	{"checkpoint", "[FLAGS] ID", "write a running container to an image (criu)",
+	 CRIU_FLAGS "      --parent-path DIR  the image before\n"
+		    "      --pre-dump         only memory, and go on\n"
+		    "      --leave-running    go on afterwards\n"
+		    "      --page-server ADDRESS:PORT  where memory goes\n"
+		    "      --status-fd FD     a byte when lazy pages are ready\n"
+		    "      --link-remap       keep deleted files that are open\n"
+		    "      --tcp-skip-in-flight\n",
+	 cmd_checkpoint, 0},
 	{"create", "[FLAGS] ID", "make a container; start runs its program", CREATE_FLAGS,
 	 cmd_create, 0},
 	{"delete", "[-f] ID", "remove a container that has stopped",
@@ -74,6 +96,13 @@ static const struct oci_cmd commands[] = {
 	 cmd_plan, 0},
 	{"ps", "[-f table|json] ID [PS OPTION]...", "list a container's processes",
 	 "  -f, --format table|json\n", cmd_ps, 0},
+	{"restore", "[FLAGS] ID", "a container from an image (criu)",
+	 CREATE_FLAGS CRIU_FLAGS "  -d, --detach           do not wait\n"
+				 "      --lsm-profile TYPE:NAME\n"
+				 "      --lsm-mount-context CONTEXT\n"
+				 "      --tcp-close        drop open connections\n"
+				 "      --no-subreaper\n",
+	 cmd_restore, 0},
 	{"resume", "ID", "thaw a container's processes", NULL, cmd_resume, 0},
 	{"run", "[FLAGS] ID", "create and start a container, and wait for it",
 	 CREATE_FLAGS "  -d, --detach           do not wait\n"
@@ -109,10 +138,11 @@ static const char usage_text[] =
 	"      --systemd-cgroup   systemd makes the cgroups (cgroupsPath "
 	"slice:prefix:name)\n"
 	"      --cgroup-manager cgroupfs|systemd|disabled\n"
+	"      --criu PROGRAM     for checkpoint and restore (criu)\n"
 	"  -v, --version\n\n"
 	"Commands (COMMAND --help says more):\n"
 	"  create start run exec kill delete state list ps pause resume update events\n"
-	"  spec features plan\n";
+	"  checkpoint restore spec features plan\n";
 
 /* --- errors ------------------------------------------------------------------------- */
 

@@ -113,6 +113,30 @@ static void own_stdio(uid_t uid)
 	}
 }
 
+static bool is_null(int fd, struct stat *st)
+{
+	return fstat(fd, st) == 0 && S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
+}
+
+/*
+ * A copy. The host's /dev/null becomes the container's own: what is open of a mount that is
+ * not there inside cannot be checkpointed.
+ */
+static int copy_stdio(int fd)
+{
+	struct stat st;
+	int own;
+
+	if (is_null(fd, &st)) {
+		own = open("/dev/null", (fcntl(fd, F_GETFL) & O_ACCMODE) | O_NOFOLLOW |
+						O_NONBLOCK | O_CLOEXEC);
+		if (own >= 0 && is_null(own, &st))
+			return own;
+		fd_close(&own);
+	}
+	return fcntl(fd, F_DUPFD_CLOEXEC, 10);
+}
+
 static int place_stdio(const struct oci_enter *e, struct err *err)
 {
 	int high[3];
@@ -124,7 +148,7 @@ static int place_stdio(const struct oci_enter *e, struct err *err)
 			high[i] =
 				open("/dev/null", (i ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
 		else
-			high[i] = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+			high[i] = copy_stdio(fd);
 		if (high[i] < 0)
 			return err_sys(err, errno, "stdio %d", i);
 	}
