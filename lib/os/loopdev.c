@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -15,15 +16,32 @@
 #include "os/fd.h"
 #include "os/file.h"
 
+enum { MISC_MAJOR = 10, LOOP_CTRL_MINOR = 237 };
+
 /* C libraries do not agree on the type of a request. */
 static int control(int fd, unsigned long request, uintptr_t arg)
 {
 	return (int)syscall(SYS_ioctl, fd, request, arg);
 }
 
+/* Where the driver is a module: to open its node has the kernel load it. */
+static int open_control(struct err *err)
+{
+	static const char path[] = "/dev/loop-control";
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT &&
+	    mknod(path, S_IFCHR | 0600, makedev(MISC_MAJOR, LOOP_CTRL_MINOR)) == 0) {
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			unlink(path);
+	}
+	return fd < 0 ? file_open(AT_FDCWD, path, O_RDWR, 0, err) : fd;
+}
+
 int loopdev_free(char ret[LOOPDEV_PATH], struct err *err)
 {
-	FD_AUTO fd = file_open(AT_FDCWD, "/dev/loop-control", O_RDWR, 0, err);
+	FD_AUTO fd = open_control(err);
 	int n;
 
 	if (fd < 0)
