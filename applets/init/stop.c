@@ -111,11 +111,6 @@ static bool log_runs(struct init *in)
 	return in->log && runs(in->log);
 }
 
-static void kill_rest(struct init *in)
-{
-	groups_kill_all(in);
-}
-
 static bool children_left(struct init *in)
 {
 	siginfo_t si = {0};
@@ -177,7 +172,7 @@ static const struct {
 	{"save", 6, save, NULL},
 	{"system", 20, stop_system, system_runs},
 	{"logs", 5, stop_log, log_runs},
-	{"kill", 5, kill_rest, children_left},
+	{"kill", 5, groups_kill_all, children_left},
 	{"unmount", 30, unmount, NULL},
 	{"sync", 35, flush, NULL},
 	{"end", 0, finish, NULL},

@@ -19,62 +19,74 @@
 #include "os/mounts.h"
 #include "os/proc.h"
 
-enum { PODS = 512, MOUNTS = 4096, ONE_UMOUNT_MS = 4000, GRACE_S = 40 };
+enum { PODS = 512, MOUNTS = 4096, ONE_UMOUNT_MS = 4000 };
+
+#define GRACE "20" /* seconds of a container between SIGTERM and SIGKILL */
 
 /* --- pods ----------------------------------------------------------------------------------- */
 
-static pid_t run_ctl(const char *const *words, int out, struct err *err)
+/* "cribox ctl WORDS [ID]", its output to out (-1: nowhere). */
+static pid_t run_ctl(const char *const *words, const char *id, int out, struct err *err)
 {
-	const char *argv[8] = {"cribox", "ctl"};
+	const char *argv[10] = {"cribox", "ctl"};
 	struct proc_spawn how = {
 		.argv = argv, .fd3 = -1, .fds = {-1, out, STDERR_FILENO}};
+	size_t n = 2;
 
-	for (int i = 0; i < 5 && words[i]; i++)
-		argv[i + 2] = words[i];
+	while (*words && n < ARRAY_LEN(argv) - 2)
+		argv[n++] = *words++;
+	argv[n] = id;
 	return proc_spawn(&how, NULL, err);
 }
 
-static int list_pods(struct buf *ids, struct err *err)
+/*
+ * Runs one command for each id that another one lists, all at a time: each has its own
+ * grace, and there is one deadline for all of them. How many there were, or -1.
+ */
+static int for_each(const char *const *list, const char *const *act, struct err *err)
 {
-	static const char *const words[] = {"pods", "-q", "--no-trunc", NULL};
-	int fds[2], r;
+	BUF_AUTO ids = {0};
+	int fds[2], n = 0, failed = 0, status, r;
+	char *save = NULL;
 	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");
-	pid = run_ctl(words, fds[1], err);
+	pid = run_ctl(list, NULL, fds[1], err);
 	close(fds[1]);
-	r = pid < 0 ? -1 : fd_read_all(fds[0], 1 << 16, ids, err);
+	r = pid < 0 ? -1 : fd_read_all(fds[0], 1 << 17, &ids, err);
 	close(fds[0]);
-	if (pid > 0)
-		waitpid(pid, NULL, 0);
-	return r;
+	if (r < 0)
+		return -1;
+	buf_add_char(&ids, 0);
+	for (char *id = strtok_r((char *)ids.data, "\n", &save); id && n < PODS;
+	     id = strtok_r(NULL, "\n", &save))
+		n += run_ctl(act, id, -1, err) > 0;
+	while (wait(&status) > 0)
+		failed += status != 0;
+	if (failed)
+		complain("stop", "%s: %d of %d failed", act[0], failed, n);
+	return n;
 }
 
-/* All at a time: each has its own grace, and there is one deadline for all of them. */
+/* To stop a pod is to kill what is in it (CRI): its containers get their grace before. */
 int job_stop_pods(int argc, char **argv, struct err *err)
 {
-	BUF_AUTO ids = {0};
-	unsigned n = 0, stopped = 0;
-	int status;
-	char *save = NULL;
+	static const char *const containers[] = {"ps", "-q", "--no-trunc", NULL};
+	static const char *const stop[] = {"stop", "--timeout", GRACE, NULL};
+	static const char *const pods[] = {"pods",    "-q",    "--no-trunc",
+					   "--state", "ready", NULL};
+	static const char *const stopp[] = {"stopp", NULL};
+	int c, p;
 
 	(void)argc;
 	(void)argv;
-	alarm(GRACE_S);
-	if (list_pods(&ids, err) < 0)
+	c = for_each(containers, stop, err);
+	p = for_each(pods, stopp, err);
+	if (c < 0 || p < 0)
 		return -1;
-	buf_str(&ids);
-	for (char *id = strtok_r((char *)ids.data, "\n", &save); id && n < PODS;
-	     id = strtok_r(NULL, "\n", &save)) {
-		const char *const words[] = {"stopp", id, NULL};
-
-		n += run_ctl(words, -1, err) > 0;
-	}
-	while (wait(&status) > 0)
-		stopped += status == 0;
-	if (n)
-		tell("stop", "%u of %u pods stopped", stopped, n);
+	if (p)
+		tell("stop", "%d containers and %d pods stopped", c, p);
 	return 0;
 }
 

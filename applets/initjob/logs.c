@@ -100,12 +100,6 @@ static void drain(struct log_file *f)
 	}
 }
 
-static void drain_all(void)
-{
-	for (int i = 0; i < LOGS && files[i].name[0]; i++)
-		drain(&files[i]);
-}
-
 static struct log_file *find(const char *name)
 {
 	for (int i = 0; i < LOGS; i++)
@@ -172,6 +166,7 @@ int job_log(int argc, char **argv, struct err *err)
 		if (n > 0 && !take())
 			break;
 	}
-	drain_all();
+	for (int i = 0; i < LOGS && files[i].name[0]; i++)
+		drain(&files[i]);
 	return 0;
 }
