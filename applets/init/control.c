@@ -135,6 +135,7 @@ void control_settle(struct service *s)
 static void act(struct client *c, struct service *s)
 {
 	c->waits = s;
+	s->again = false;
 	if (c->verb == INITCTL_START)
 		service_event(s, EV_START);
 	else if (c->verb == INITCTL_STOP)

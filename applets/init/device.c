@@ -39,12 +39,12 @@ void device_check(struct init *in)
 	if (in->stop.verb != INITCTL_LIST)
 		return;
 	if (in->modules_due && !in->modules_busy) {
-		in->modules_due = false;
 		in->modules_busy = job_start(in, modules, MODULES_S, on_modules) == 0;
+		in->modules_due = !in->modules_busy;
 	}
 	if (in->links_due && !in->links_busy) {
-		in->links_due = false;
 		in->links_busy = job_start(in, links, LINKS_S, on_links) == 0;
+		in->links_due = !in->links_busy;
 	}
 }
 

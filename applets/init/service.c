@@ -27,6 +27,7 @@ enum {
 	AFTER_S = 10,	   /* that long is waited for what comes before */
 	SLOW_START_S = 30, /* then it is mentioned that a service is not ready */
 	AFTER_KILL_S = 5,  /* then a process that does not die is left alone */
+	HOPELESS = 6,	   /* ends of crid before it was ever ready: a person is told */
 	LOOK_MS = 100,	   /* between two looks at a socket that shall appear */
 };
 
@@ -211,6 +212,10 @@ static void do_ended(struct service *s)
 	} else {
 		s->restarts++;
 		pause_and_again(s);
+		if (s->restarts == HOPELESS && !s->first_ready &&
+		    str_eq(s->title, "crid"))
+			say_fault(s->init, "the CRI daemon does not come up",
+				  "look at \"service status\" and \"service logs crid\"");
 	}
 	changed(s);
 }
@@ -272,11 +277,6 @@ static void do_off(struct service *s)
 	changed(s);
 }
 
-static void do_run(struct service *s)
-{
-	run(s);
-}
-
 static void (*const table[INITCTL_STATES][EVENTS])(struct service *s) = {
 	[INITCTL_OFF] = {[EV_START] = do_start},
 	[INITCTL_DONE] = {[EV_START] = do_start, [EV_STOP] = do_off},
@@ -287,8 +287,7 @@ static void (*const table[INITCTL_STATES][EVENTS])(struct service *s) = {
 			      [EV_TIMER] = do_look,
 			      [EV_STOP] = do_stop},
 	[INITCTL_UP] = {[EV_EXIT] = do_ended, [EV_STOP] = do_stop},
-	[INITCTL_BACKOFF] =
-		{[EV_START] = do_start, [EV_TIMER] = do_run, [EV_STOP] = do_off},
+	[INITCTL_BACKOFF] = {[EV_START] = do_start, [EV_TIMER] = run, [EV_STOP] = do_off},
 	[INITCTL_STOPPING] = {[EV_EXIT] = do_stopped, [EV_TIMER] = do_kill},
 };
 
