@@ -52,7 +52,7 @@ bool resources_any(const struct resources *r)
 	bool any;
 
 	settings_collect(&s, r, &v);
-	any = s.n > 0;
+	any = s.n > 0 || r->has_swap; /* alone, it needs the present limit of memory */
 	settings_done(&s);
 	return any;
 }
