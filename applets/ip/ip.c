@@ -212,6 +212,7 @@ static int run(int argc, char **argv, struct err *err)
 	fd_close(&r.rtnl);
 	buf_done(&r.out);
 	buf_done(&r.links);
+	buf_done(&r.netns);
 	if (ok < 0 && r.status) {
 		fprintf(stderr, "%s\n", err->msg);
 		return r.status;

@@ -22,7 +22,9 @@ struct ip_run {
 	int rtnl;
 	struct buf out;
 	struct buf links; /* a dump, once somebody has asked for a name */
-	int status;	  /* of a failure that has been told */
+	struct buf netns; /* "ID NAME" lines, likewise */
+	bool netns_read;
+	int status; /* of a failure that has been told */
 };
 
 /* Words that are left; NULL at the end. */
@@ -56,6 +58,9 @@ const struct buf *ip_links(struct ip_run *r, struct err *err);
 /* The name of an index ("if7" if there is none); the index of a name, or 0 and *err. */
 const char *ip_link_name(struct ip_run *r, uint32_t index);
 uint32_t ip_link_index(struct ip_run *r, const char *name, struct err *err);
+
+/* The name in /run/netns of the namespace that ours knows by a number; "" if it has none. */
+const char *ip_netns_name(struct ip_run *r, int id);
 
 /* "\n", or "\" with -o. */
 const char *ip_newline(const struct ip_run *r);

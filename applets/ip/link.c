@@ -245,9 +245,20 @@ static void print_second(struct ip_run *r, const struct ifinfomsg *ifi, struct n
 			    ifi->ifi_flags & IFF_POINTOPOINT ? " peer " : " brd ");
 		print_lladdr(&r->out, ifi->ifi_type, a[IFLA_BROADCAST]);
 	}
-	if (a[IFLA_LINK_NETNSID].data)
-		buf_add_fmt(&r->out, " link-netnsid %d",
-			    (int)nl_u32(a[IFLA_LINK_NETNSID]));
+}
+
+/* Where the other end of a veth is: by name if there is one, which tells the pod. */
+static void print_netns(struct ip_run *r, struct nl_view a)
+{
+	const char *name;
+
+	if (!a.data)
+		return;
+	name = ip_netns_name(r, (int)nl_u32(a));
+	if (*name)
+		buf_add_fmt(&r->out, " link-netns %s", name);
+	else
+		buf_add_fmt(&r->out, " link-netnsid %d", (int)nl_u32(a));
 }
 
 void ip_print_link(struct ip_run *r, const struct nl_msg *m, bool link_only)
@@ -287,6 +298,7 @@ void ip_print_link(struct ip_run *r, const struct nl_msg *m, bool link_only)
 		buf_add_fmt(&r->out, "qlen %u", nl_u32(a[IFLA_TXQLEN]));
 	if (!r->family || r->details)
 		print_second(r, &ifi, a);
+	print_netns(r, a[IFLA_LINK_NETNSID]);
 	if (link_only || r->details)
 		print_alias(r, nl_str(a[IFLA_IFALIAS]));
 	if (r->stats && link_only && a[IFLA_STATS64].data) {

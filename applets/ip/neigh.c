@@ -217,32 +217,62 @@ static int id_of(struct ip_run *r, int fd)
 	return a[NETNSA_NSID].data ? (int)nl_u32(a[NETNSA_NSID]) : -1;
 }
 
-int ip_netns(struct ip_run *r, struct ip_args *a, struct err *err)
+/* Calls fn for each named namespace and its number (-1: none). */
+static void each_netns(struct ip_run *r,
+		       void (*fn)(struct ip_run *r, const char *name, int id))
 {
-	const char *word = *a->v ? *a->v++ : "list";
-	DIR *dir;
+	DIR *dir = opendir("/run/netns");
 	struct dirent *d;
 
-	if (!is_show(word))
-		return err_set(err, ERR_INVALID,
-			       "ip: Command \"%s\" is unknown, try \"ip --help\"", word);
-	dir = opendir("/run/netns");
 	while (dir && (d = readdir(dir))) {
 		STR_AUTO path = xasprintf("/run/netns/%s", d->d_name);
 		struct err ignored;
 		FD_AUTO fd = -1;
-		int id;
 
 		if (*d->d_name == '.')
 			continue;
 		fd = netns_open(path, &ignored);
-		id = fd < 0 ? -1 : id_of(r, fd);
-		str_escape(&r->out, d->d_name, strlen(d->d_name));
-		if (id >= 0)
-			buf_add_fmt(&r->out, " (id: %d)", id);
-		buf_add_char(&r->out, '\n');
+		fn(r, d->d_name, fd < 0 ? -1 : id_of(r, fd));
 	}
 	if (dir)
 		closedir(dir);
+}
+
+static void remember(struct ip_run *r, const char *name, int id)
+{
+	if (id >= 0)
+		buf_add_fmt(&r->netns, "%d %s\n", id, name);
+}
+
+const char *ip_netns_name(struct ip_run *r, int id)
+{
+	static char name[256];
+	const char *p;
+
+	if (!r->netns_read)
+		each_netns(r, remember);
+	r->netns_read = true;
+	for (p = buf_str(&r->netns); *p; p += strcspn(p, "\n") + 1)
+		if (atoi(p) == id && sscanf(p, "%*d %255s", name) == 1)
+			return name;
+	return "";
+}
+
+static void print_netns(struct ip_run *r, const char *name, int id)
+{
+	str_escape(&r->out, name, strlen(name));
+	if (id >= 0)
+		buf_add_fmt(&r->out, " (id: %d)", id);
+	buf_add_char(&r->out, '\n');
+}
+
+int ip_netns(struct ip_run *r, struct ip_args *a, struct err *err)
+{
+	const char *word = *a->v ? *a->v++ : "list";
+
+	if (!is_show(word))
+		return err_set(err, ERR_INVALID,
+			       "ip: Command \"%s\" is unknown, try \"ip --help\"", word);
+	each_netns(r, print_netns);
 	return 0;
 }

@@ -55,7 +55,7 @@ static void print_place(struct ip_run *r, const struct entry *e, struct nl_view 
 	buf_add_char(&r->out, ' ');
 }
 
-static void print_via(struct ip_run *r, const struct entry *e, struct nl_view *a)
+static void print_via(struct ip_run *r, const struct entry *e, const struct nl_view *a)
 {
 	char text[IP_TEXT];
 
@@ -216,7 +216,8 @@ static void print_entry(struct ip_run *r, const struct entry *e, const struct fi
 			    ip_text(text, e->rtm.rtm_family, e->a[RTA_SRC]));
 	if (e->rtm.rtm_tos)
 		buf_add_fmt(&r->out, "tos 0x%02x ", e->rtm.rtm_tos);
-	print_via(r, e, (struct nl_view *)(uintptr_t)e->a);
+	if (!f->has_via)
+		print_via(r, e, e->a);
 	if (e->a[RTA_OIF].data && !f->index)
 		buf_add_fmt(&r->out, "dev %s ", ip_link_name(r, nl_u32(e->a[RTA_OIF])));
 	if (e->table != RT_TABLE_MAIN && (!f->has_table || !f->table))

@@ -42,7 +42,8 @@ enum {
 
 static const int64_t STEP = NS_PER_SEC / 2; /* what adjtimex can take at most */
 static const int64_t CLOSE = 50 * NS_PER_MS;
-static const int64_t FLOOR = INT64_C(1767225600) * NS_PER_SEC; /* 2026 */
+/* init's floor (init/node.c), 2026-11-21: what is older is a lie, whoever tells it */
+static const int64_t FLOOR = INT64_C(1795219200) * NS_PER_SEC;
 
 struct server {
 	struct timekeeper *keeper;

@@ -2,13 +2,11 @@
 """netd: static addresses, ip= of the kernel's command line, routers, time servers."""
 import os
 import re
-import socket
-import struct
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import ntpserver  # noqa: E402
 from cnibed import inside  # noqa: E402
 from frame import equal, holds, sh, until  # noqa: E402
 from netbed import main  # noqa: E402
@@ -153,30 +151,9 @@ def test_router(bed):
         equal(netd.file("resolv.conf").count("nameserver"), 0, "name servers without RA")
 
 
-class TimeServer(threading.Thread):
-    """An NTP server that is some seconds ahead, on port 123 of "srv"; answers come from edit()."""
-
-    def __init__(self, address, ahead, edit=lambda packet: packet):
-        super().__init__(daemon=True)
-        self.ahead, self.edit, self.asked = ahead, edit, 0
-        with inside("srv"):
-            self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self.sock.bind((address, 123))
-        self.start()
-
-    def stamp(self):
-        now = time.time() + 2208988800 + self.ahead
-        return struct.pack(">II", int(now) & 0xffffffff, int(now % 1 * 2 ** 32))
-
-    def run(self):
-        while True:
-            data, peer = self.sock.recvfrom(100)
-            self.asked += 1
-            if len(data) != 48 or data[0] != 0x23 or data[1:40] != bytes(39):
-                self.asked = -1000
-            answer = bytes([0x24, 2, 6, 0xec]) + struct.pack(">II", 0x100, 0x100) + b"\x0a\0\0\1"
-            answer += self.stamp() + data[40:48] + self.stamp() + self.stamp()
-            self.sock.sendto(self.edit(answer), peer)
+def time_server(address, ahead, edit=lambda packet: packet):
+    with inside("srv"):
+        return ntpserver.Server(address, ahead, edit)
 
 
 def user_namespace(bed):
@@ -208,11 +185,11 @@ def ntp(bed, servers, wanted):
 
 def test_time_step(bed):
     """A clock that is far off is set; here without the right to, which is told."""
-    servers = [TimeServer("10.9.0.1", 5)]
+    servers = [time_server("10.9.0.1", 5)]
     log = ntp(bed, ["10.9.0.1"], r"clock cannot be set")
     holds(log, "off by -5.0")
     holds(log, "the clock cannot be set: Operation not permitted")
-    if servers[0].asked < 1:
+    if not servers[0].polite:
         raise AssertionError("requests that say more than they have to")
 
 
@@ -220,10 +197,10 @@ def test_time_majority(bed):
     """One of three servers lies, one is not synchronized itself."""
     for n in (2, 3, 4):
         sh("ip", "-n", "srv", "addr", "add", "10.9.0.%d/24" % n, "dev", "sw0")
-    TimeServer("10.9.0.1", 3600)
-    TimeServer("10.9.0.2", 7)
-    TimeServer("10.9.0.3", 7.01)
-    TimeServer("10.9.0.4", 900, lambda p: bytes([p[0] | 0xc0]) + p[1:])
+    time_server("10.9.0.1", 3600)
+    time_server("10.9.0.2", 7)
+    time_server("10.9.0.3", 7.01)
+    time_server("10.9.0.4", 900, lambda p: bytes([p[0] | 0xc0]) + p[1:])
     log = ntp(bed, ["10.9.0.%d" % n for n in (1, 2, 3, 4)], r"off by")
     holds(log, "off by -7.0")
     holds(log, "10.9.0.4: the server's own clock is not set")
@@ -233,9 +210,9 @@ def test_time_refused(bed):
     """A kiss-o'-death, an answer to something else, a time long past: none of them counts."""
     for n in (2, 3):
         sh("ip", "-n", "srv", "addr", "add", "10.9.0.%d/24" % n, "dev", "sw0")
-    denied = TimeServer("10.9.0.1", 0, lambda p: p[:1] + b"\0" + p[2:12] + b"DENY" + p[16:])
-    TimeServer("10.9.0.2", 5, lambda p: p[:24] + b"spoofed!" + p[32:])
-    TimeServer("10.9.0.3", -20 * 365 * 86400)
+    denied = time_server("10.9.0.1", 0, lambda p: p[:1] + b"\0" + p[2:12] + b"DENY" + p[16:])
+    time_server("10.9.0.2", 5, lambda p: p[:24] + b"spoofed!" + p[32:])
+    time_server("10.9.0.3", -20 * 365 * 86400)
     log = ntp(bed, ["10.9.0.1", "10.9.0.2", "10.9.0.3"], r"no server answers")
     holds(log, "10.9.0.1 refuses to serve (DENY)")
     holds(log, "10.9.0.2: not an answer to what was asked")
