@@ -57,7 +57,7 @@ link show dev nosuch; addr show dev nosuch; -n far link; -n far -br addr
 
 PINGS = """
 -c2 -i0.2 127.0.0.1; -c1 ::1; -c1 -s4 127.0.0.1; -q -c1 127.0.0.1; -c1 -W1 10.2.0.2
--c1 -s 1400 fd00::5; -c1 -t 5 127.0.0.1; -w1 -i0.3 127.0.0.1; -c1 nosuchhost.invalid
+-c1 -s 1400 fd00::5; -c1 -t 5 127.0.0.1; -w1 -i0.3 127.0.0.1
 """
 
 
