@@ -156,7 +156,8 @@ static void prepare(struct service *s, struct birth *b)
 		b->argv[n++] = s->tty;
 	if (str_eq(s->title, "crid") && n == 2 && str_eq(b->argv[1], "crid"))
 		add_settings(b, n, in->cfg.crid);
-	for (size_t i = 0; i < ARRAY_LEN(base_env); i++)
+	/* only for those that are to use it: it would go on to their children */
+	for (size_t i = 0; i < ARRAY_LEN(base_env) - !str_eq(s->def.ready, "notify"); i++)
 		b->env[e++] = base_env[i];
 	add_words(b->env, e, ARRAY_LEN(b->env), s->def.env);
 	snprintf(b->oom, sizeof(b->oom), "%d", (int)s->def.oom_score_adj);

@@ -10,8 +10,8 @@
 #include <linux/watchdog.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +26,7 @@
 
 enum { SEED = 256, DUMPS = 32, DUMP_MAX = 1 << 20 };
 
+#define KEPT_ID NODE_FILES "/machine-id"
 #define SEEN NODE_FILES "/seen"
 #define GOODBYE NODE_FILES "/goodbye"
 #define REASON "/run/cribox/reboot-reason"
@@ -77,7 +78,7 @@ static bool id_of(const char *s, char id[33])
 
 static void machine_id(void)
 {
-	static const char *const sources[] = {NODE_FILES "/machine-id", "/etc/machine-id",
+	static const char *const sources[] = {KEPT_ID, "/etc/machine-id",
 					      "/sys/class/dmi/id/product_uuid",
 					      "/proc/device-tree/vm,uuid",
 					      "/proc/device-tree/system-id"};
@@ -99,7 +100,7 @@ static void machine_id(void)
 	id[32] = '\n';
 	if (file_replace(AT_FDCWD, "/etc/machine-id", id, 33, 0444, false, &err) < 0)
 		tell("identity", "%s", err.msg);
-	keep(NODE_FILES "/machine-id", id, 33);
+	keep(KEPT_ID, id, 33);
 }
 
 /* --- entropy -------------------------------------------------------------------------------- */
@@ -134,7 +135,7 @@ static void use_seed(void)
 	new_seed();
 	memcpy(pool.seed, old.data, SEED);
 	if (fd >= 0)
-		ioctl(fd, (int)RNDADDENTROPY, &pool);
+		syscall(SYS_ioctl, fd, (unsigned long)RNDADDENTROPY, &pool);
 }
 
 /* --- the clock ------------------------------------------------------------------------------ */

@@ -207,7 +207,7 @@ static int call(int fd, enum initctl_verb verb, const char *name,
 	if (send(fd, data, initctl_put_request(data, &req), MSG_NOSIGNAL) < 0)
 		return err_sys(err, errno, "init");
 	for (;;) {
-		struct initctl_reply r;
+		struct initctl_reply r = {.kind = INITCTL_END};
 		FD_AUTO got = -1;
 
 		if (receive(fd, deadline, &r, &got, err) < 0)

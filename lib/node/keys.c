@@ -728,6 +728,8 @@ void config_defaults(struct node_config *c)
 	for (size_t i = 0; i < ARRAY_LEN(built_in); i++) {
 		struct node_service *s = service_of(c, built_in[i].name, &ignored);
 
+		if (!s)
+			continue;
 		for (size_t w = 0; built_in[i].exec[w]; w++)
 			words_add(s->argv, sizeof(s->argv), "", built_in[i].exec[w],
 				  &ignored);
