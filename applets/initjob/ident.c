@@ -26,7 +26,7 @@
 
 enum { SEED = 256, DUMPS = 32, DUMP_MAX = 1 << 20 };
 
-#define KEPT_ID NODE_FILES "/machine-id"
+#define KEPT_ID "/state/node/machine-id"
 #define SEEN NODE_FILES "/seen"
 #define GOODBYE NODE_FILES "/goodbye"
 #define REASON "/run/cribox/reboot-reason"
