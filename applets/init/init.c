@@ -352,13 +352,12 @@ static int parse(struct init *in, int argc, char **argv, struct err *err)
 
 static int run_init(int argc, char **argv, struct err *err)
 {
-	static struct init in = {.machine = true,
-				 .cgroup = "/sys/fs/cgroup",
-				 .kmsg = -1,
-				 .cgroup_fd = -1,
-				 .watchdog = -1,
-				 .log_socket = {-1, -1}};
+	static struct init in; /* large: an initializer would put it into the file */
 
+	in.machine = true;
+	in.cgroup = "/sys/fs/cgroup";
+	in.kmsg = in.cgroup_fd = in.watchdog = -1;
+	in.log_socket[0] = in.log_socket[1] = -1;
 	if (parse(&in, argc, argv, err) < 0)
 		return -1;
 	umask(022);

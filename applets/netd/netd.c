@@ -345,13 +345,13 @@ static int serve(struct master *m, struct err *err)
 
 static int run(int argc, char **argv, struct err *err)
 {
-	static struct master m = {.s = {.log = {.fd = STDERR_FILENO,
-						.level = LOG_LEVEL_INFO,
-						.name = "netd"}}};
+	static struct master m; /* large: an initializer would put it into the file */
 	struct options o = {.state = "/run/cribox",
 			    .root = "/var/lib/cribox",
 			    .resolv = "/etc/resolv.conf"};
 
+	m.s.log = (struct log){
+		.fd = STDERR_FILENO, .level = LOG_LEVEL_INFO, .name = "netd"};
 	if (read_options(argc, argv, &o, err) < 0 || prepare(&m, &o, err) < 0)
 		return -1;
 	return serve(&m, err);
