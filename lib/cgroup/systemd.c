@@ -43,15 +43,16 @@ struct systemd {
 
 /* --- names -------------------------------------------------------------------------- */
 
-/* What a unit's name cannot hold becomes \xNN (systemd.unit(5)). */
+/* What a unit's name can hold, beside the escapes (systemd.unit(5)). */
+#define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.-"
+
+/* All else becomes \xNN. */
 static const char *escape(struct arena *a, const char *s)
 {
-	static const char fine[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				   "0123456789:_.-";
 	BUF_AUTO b = {0};
 
 	for (; *s; s++)
-		if (strchr(fine, *s))
+		if (strchr(NAME_CHARS, *s))
 			buf_add_char(&b, *s);
 		else
 			buf_add_fmt(&b, "\\x%02x", (unsigned char)*s);
@@ -66,7 +67,7 @@ static bool is_slice(const char *s)
 	if (str_eq(s, "-.slice"))
 		return true;
 	return n > 6 && n <= MAX_NAME && str_ends(s, ".slice") && *s != '-' &&
-	       s[n - 7] != '-' && !strstr(s, "--") && !strchr(s, '/');
+	       s[n - 7] != '-' && !strstr(s, "--") && strspn(s, NAME_CHARS "\\") == n;
 }
 
 char *systemd_slice_path(const char *slice, struct err *err)

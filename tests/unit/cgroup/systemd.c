@@ -78,6 +78,7 @@ TEST(paths_of_slices)
 		{"a", NULL},
 		{"a--b.slice", NULL},
 		{"a/b.slice", NULL},
+		{"a b.slice", NULL},
 		{".slice", NULL},
 	};
 	struct err err;
