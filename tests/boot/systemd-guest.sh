@@ -25,14 +25,14 @@ equal() # WHAT GOT WANT
 	[ "$2" = "$3" ] || fail "$1: \"$2\", not \"$3\""
 }
 
-until_equal() # WHAT WANT COMMAND...: within 15 s
+until_equal() # WHAT WANT COMMAND...: within 30 s
 {
 	what=$1 want=$2
 	shift 2
 	i=0
 	while got=$("$@" 2>&1) && [ "$got" = "$want" ] && return 0 || true; do
 		i=$((i + 1))
-		[ $i -lt 75 ] || fail "$what: \"$got\", not \"$want\" after 15 s"
+		[ $i -lt 150 ] || fail "$what: \"$got\", not \"$want\" after 30 s"
 		sleep 0.2
 	done
 }

@@ -116,7 +116,7 @@ build_initramfs "$root" "$dir/initramfs.gz"
 build_base "$root" "$dir/base.img"
 build_more "$dir/more.img"
 status=0
-boot "$root" "$dir/initramfs.gz" 1280M "${TESTS:+TESTS=$TESTS}" \
+boot "$root" "$dir/initramfs.gz" 1280M "systemd.show_status=0 ${TESTS:+TESTS=$TESTS}" \
 	"$dir/base.img" "$dir/more.img" || status=1
 [ -n "${KEEP:-}" ] || rm -f "$dir/more.img"
 exit $status
