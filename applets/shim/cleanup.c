@@ -140,36 +140,28 @@ static int load_spec(struct shim *s, struct err *err)
 	return 0;
 }
 
-/* The group of a container without a state, by its pod. NULL if that is not known. */
-static char *orphan_group(struct shim *s, const char *name, struct err *err)
-{
-	STR_AUTO path = xasprintf("containers/%s/" SHIM_FILE_SPEC, name);
-	JSON_AUTO req = read_doc(s->rootfd, path, SHIM_KIND_SPEC, err);
-	const char *pod = json_str(yyjson_doc_get_root(req), "pod");
-	STR_AUTO dir = NULL;
-	const char *id = s->id;
-	char *group = NULL;
-
-	if (!pod)
-		return NULL;
-	dir = xasprintf("pods/%s", pod);
-	s->podfd = file_open_dir(s->rootfd, dir, false, 0, err);
-	s->id = pod;
-	if (load_spec(s, err) == 0)
-		group = launch_cgroup(s, name);
-	s->id = id;
-	return group;
-}
-
-/* A container that no pod has: its group if that is known, and its directory. */
+/* A container that cannot be named: its group if that is known, and its directory. */
 static int clean_orphan(struct shim *s, const char *name, struct err *err)
 {
 	STR_AUTO dir = xasprintf("containers/%s", name);
 	STR_AUTO state = xasprintf("%s/" SHIM_FILE_STATE, dir);
+	STR_AUTO spec = xasprintf("%s/" SHIM_FILE_SPEC, dir);
 	JSON_AUTO doc = read_doc(s->rootfd, state, SHIM_KIND_CTR_STATE, err);
-	const char *known = json_str(yyjson_doc_get_root(doc), "cgroup");
-	STR_AUTO group = known ? xstrdup(known) : orphan_group(s, name, err);
+	JSON_AUTO req = doc ? NULL : read_doc(s->rootfd, spec, SHIM_KIND_SPEC, err);
+	yyjson_val *rec = yyjson_doc_get_root(doc ? doc : req);
+	const char *pod = json_str(rec, "pod"), *known = json_str(rec, "cgroup");
+	STR_AUTO pod_dir = xasprintf("pods/%s", str_or_empty(pod));
+	STR_AUTO group = known ? xstrdup(known) : NULL;
 
+	if (pod) {
+		s->id = pod;
+		s->podfd = file_open_dir(s->rootfd, pod_dir, false, 0, err);
+		/* its own clean-up goes first */
+		if (s->podfd >= 0 && flock(s->podfd, LOCK_EX) < 0)
+			return err_sys(err, errno, "lock pod %s", pod);
+	}
+	if (!group && pod && load_spec(s, err) == 0)
+		group = launch_cgroup(s, name);
 	if (group && launch_cgroup_remove(s, group, err) < 0)
 		return err_wrap(err, "container %s", name);
 	return file_remove_tree(s->rootfd, dir, err);

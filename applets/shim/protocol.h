@@ -20,6 +20,9 @@
  *	pod.run; the connection then gets events (the one on fd 3 gets them from the
  *	start). restore: the shim writes its records anew, some are damaged
  * request "pod.stop" -> {"pod": POD}; kills the containers, takes the network down
+ * request "pod.usage" -> {interfaces [{name rx_bytes rx_errors tx_bytes tx_errors}]
+ *	disks [{id bytes inodes}]}: of the pod's own network, and of what its containers
+ *	have written
  * request "pod.remove" -> {}; the shim removes the records and ends
  *
  * request "ctr.create"; blob: crid's record of the container, kept as above

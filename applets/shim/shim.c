@@ -37,6 +37,7 @@ static void on_msg(void *arg, struct chan *c, struct chan_msg *m)
 		{"pod.sync", pod_sync},
 		{"pod.stop", pod_stop},
 		{"pod.remove", pod_remove},
+		{"pod.usage", pod_usage},
 		{"ctr.create", ctr_create},
 		{"ctr.start", ctr_start},
 		{"ctr.stop", ctr_stop},

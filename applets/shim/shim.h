@@ -145,6 +145,9 @@ const char *pod_str(const struct shim *s, const char *key);
 /* Removes the records and the socket. */
 int pod_forget(struct shim *s, struct err *err);
 
+/* usage.c */
+void pod_usage(struct shim *s, struct chan *c, struct chan_msg *m);
+
 /* files.c: what is written into a pod's directory for its containers */
 int pod_files(int podfd, yyjson_val *spec, struct err *err);
 

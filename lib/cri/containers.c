@@ -357,14 +357,8 @@ static bool wanted(const struct ctr *c, const Cri__ContainerFilter *f,
 	    (*f->pod_sandbox_id && !str_starts(c->pod->id, f->pod_sandbox_id)) ||
 	    (f->state && f->state->state != ctr_state(c)))
 		return false;
-	for (size_t i = 0; i < f->n_label_selector; i++) {
-		const char *v = pb_map_get(config->labels, config->n_labels,
-					   f->label_selector[i]->key);
-
-		if (!v || !str_eq(v, f->label_selector[i]->value))
-			return false;
-	}
-	return true;
+	return pb_map_holds(config->labels, config->n_labels, f->label_selector,
+			    f->n_label_selector);
 }
 
 static void list_pod(struct rpc *r, struct pod *p, const Cri__ContainerFilter *f,

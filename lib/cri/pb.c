@@ -1,6 +1,5 @@
 #include "cri/pb.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -308,4 +307,19 @@ const char *pb_map_get(const void *entries, size_t n, const char *key)
 			return string_at(entry, 1);
 	}
 	return NULL;
+}
+
+bool pb_map_holds(const void *have, size_t m, const void *want, size_t n)
+{
+	const ProtobufCMessage *entry;
+
+	while (n--) {
+		const char *v;
+
+		memcpy(&entry, (const char *)want + n * sizeof(entry), sizeof(entry));
+		v = pb_map_get(have, m, string_at(entry, 0));
+		if (!v || !str_eq(v, string_at(entry, 1)))
+			return false;
+	}
+	return true;
 }

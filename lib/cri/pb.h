@@ -12,6 +12,7 @@
 #ifndef CRI_PB_H
 #define CRI_PB_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <protobuf-c/protobuf-c.h>
 
@@ -73,5 +74,11 @@ int pb_is_map(const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescripto
  * c->n_labels), or NULL. Of entries with the same key the last one counts, as on the wire.
  */
 const char *pb_map_get(const void *entries, size_t n, const char *key);
+
+/*
+ * Whether every entry of the n in want, a map<string, string> of any message, is among the m
+ * in have: a label selector.
+ */
+bool pb_map_holds(const void *have, size_t m, const void *want, size_t n);
 
 #endif

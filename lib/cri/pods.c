@@ -45,6 +45,7 @@ void pod_free(struct pod *p)
 	list_del(&p->node);
 	chan_free(p->chan);
 	json_free(&p->doc);
+	json_free(&p->usage);
 	buf_done(&p->request);
 	free(p->name);
 	free(p);
@@ -453,19 +454,6 @@ void do_PodSandboxStatus(struct rpc *r)
 	rpc_reply(r, &resp.base);
 }
 
-/* Every label that is asked for is there. entries are string map entries of any message. */
-static bool labels_match(size_t n, Cri__PodSandboxFilter__LabelSelectorEntry **want,
-			 size_t m, const void *have)
-{
-	for (size_t i = 0; i < n; i++) {
-		const char *v = pb_map_get(have, m, want[i]->key);
-
-		if (!v || !str_eq(v, want[i]->value))
-			return false;
-	}
-	return true;
-}
-
 void do_ListPodSandbox(struct rpc *r)
 {
 	const Cri__ListPodSandboxRequest *req = (const void *)r->req;
@@ -484,8 +472,8 @@ void do_ListPodSandbox(struct rpc *r)
 			continue;
 		run = pod_request(p, &r->arena, &err);
 		if (!run ||
-		    (f && !labels_match(f->n_label_selector, f->label_selector,
-					run->config->n_labels, run->config->labels)))
+		    (f && !pb_map_holds(run->config->labels, run->config->n_labels,
+					f->label_selector, f->n_label_selector)))
 			continue;
 		item = pb_new(&cri__pod_sandbox__descriptor, &r->arena);
 		item->id = p->id;

@@ -7,6 +7,7 @@
 #include "cri/creation.h"
 #include "cri/methods.h"
 #include "cri/service.h"
+#include "os/cgroup.h"
 #include "rpc/chan.h"
 #include "store/store.h"
 
@@ -29,6 +30,13 @@ struct held {
 	struct buf msg;
 };
 
+/* The last figure that a rate is made of. */
+struct cpu_sample {
+	int64_t when; /* 0: there was none */
+	uint64_t total, rate;
+	bool known; /* the rate */
+};
+
 struct pod {
 	struct list node;
 	struct cri_service *svc;
@@ -46,6 +54,8 @@ struct pod {
 	struct list held;  /* struct held, meanwhile */
 	unsigned cleaning; /* clean-ups under way: the pod stays till they end */
 	int64_t lost_at;   /* when its shim was found dead */
+	yyjson_doc *usage; /* what the shim has said to pod.usage, or NULL */
+	struct cpu_sample cpu;
 };
 
 struct ctr {
@@ -56,6 +66,7 @@ struct ctr {
 	struct buf request; /* packed CreateContainerRequest without sandbox_config */
 	yyjson_doc *doc;    /* CTR of the shim's protocol; NULL before it was made */
 	struct creation making;
+	struct cpu_sample cpu;
 };
 
 /* A directory of a container that is not in the index: some shim's, or to be removed. */
@@ -89,8 +100,11 @@ struct cri_service {
 	int rootfd; /* the store's */
 	struct list pods, pulls;
 	struct list orphans;
-	unsigned syncing; /* pods that are, and load.c */
-	bool damaged;	  /* a record: the shims write theirs anew */
+	struct list gathers;	 /* calls of stats.c */
+	uint64_t ngathers;	 /* so far */
+	struct cgroups *cgroups; /* from the first of them on */
+	unsigned syncing;	 /* pods that are, and load.c */
+	bool damaged;		 /* a record: the shims write theirs anew */
 	struct store *store;
 	struct images images;
 	bool gc_running, gc_again, closing;
@@ -201,29 +215,33 @@ void orphans_free(struct cri_service *s);
 yyjson_doc *ctr_spec_load(struct cri_service *s, const struct ctr *c);
 
 /* Handlers: one per RPC that works. They end the call or leave it pending. */
-#define CRI_HANDLERS(X)       \
-	X(Version)            \
-	X(Status)             \
-	X(RuntimeConfig)      \
-	X(RunPodSandbox)      \
-	X(StopPodSandbox)     \
-	X(RemovePodSandbox)   \
-	X(PodSandboxStatus)   \
-	X(ListPodSandbox)     \
-	X(CreateContainer)    \
-	X(StartContainer)     \
-	X(StopContainer)      \
-	X(RemoveContainer)    \
-	X(ContainerStatus)    \
-	X(ListContainers)     \
-	X(ExecSync)           \
-	X(Exec)               \
-	X(ReopenContainerLog) \
-	X(PullImage)          \
-	X(ListImages)         \
-	X(ImageStatus)        \
-	X(RemoveImage)        \
-	X(ImageFsInfo)        \
+#define CRI_HANDLERS(X)        \
+	X(Version)             \
+	X(Status)              \
+	X(RuntimeConfig)       \
+	X(RunPodSandbox)       \
+	X(StopPodSandbox)      \
+	X(RemovePodSandbox)    \
+	X(PodSandboxStatus)    \
+	X(ListPodSandbox)      \
+	X(CreateContainer)     \
+	X(StartContainer)      \
+	X(StopContainer)       \
+	X(RemoveContainer)     \
+	X(ContainerStatus)     \
+	X(ListContainers)      \
+	X(ExecSync)            \
+	X(Exec)                \
+	X(ReopenContainerLog)  \
+	X(ContainerStats)      \
+	X(ListContainerStats)  \
+	X(PodSandboxStats)     \
+	X(ListPodSandboxStats) \
+	X(PullImage)           \
+	X(ListImages)          \
+	X(ImageStatus)         \
+	X(RemoveImage)         \
+	X(ImageFsInfo)         \
 	X(UpdateRuntimeConfig)
 #define X(name) void do_##name(struct rpc *r);
 CRI_HANDLERS(X)

@@ -118,6 +118,72 @@ void rpc_absent(struct rpc *r, const char *id, const ProtobufCMessage *done,
 	}
 }
 
+/* --- creations: a kubelet whose call was cut off asks again, and gets the same id --- */
+
+/* Another call that waits for a creation under way. */
+struct waiter {
+	struct list node;
+	struct grpc_call *call;
+};
+
+void creation_init(struct creation *cr, const ProtobufCMessageDescriptor *response,
+		   const char *id)
+{
+	*cr = (struct creation){.response = response, .id = id};
+	list_init(&cr->waiters);
+}
+
+/* The answer of both calls is one field: the id. */
+static void answer(const struct creation *cr, struct grpc_call *call,
+		   const struct err *err)
+{
+	ARENA_AUTO arena = {0};
+	void *m = pb_new(cr->response, &arena);
+
+	*(const char **)(void *)((char *)m + cr->response->fields[0].offset) = cr->id;
+	if (err)
+		grpc_fail(call, err);
+	else
+		call_reply(call, m);
+}
+
+void creation_answer(struct creation *cr, struct grpc_call *call, const struct err *err)
+{
+	bool seen = call && !grpc_call_cancelled(call);
+
+	if (call)
+		answer(cr, call, err);
+	list_each (n, &cr->waiters) {
+		struct waiter *w = container_of(n, struct waiter, node);
+
+		seen |= !grpc_call_cancelled(w->call);
+		answer(cr, w->call, err);
+		list_del(&w->node);
+		free(w);
+	}
+	cr->unseen = !seen;
+}
+
+void creation_again(struct creation *cr, struct grpc_call *call, bool unused,
+		    const char *what, const char *name)
+{
+	struct waiter *w;
+	struct err err;
+
+	if (cr->running) {
+		w = xcalloc(1, sizeof(*w));
+		w->call = call;
+		list_add(&cr->waiters, &w->node);
+	} else if (cr->unseen && unused) {
+		cr->unseen = false;
+		answer(cr, call, NULL);
+	} else {
+		err_set(&err, ERR_EXISTS, "%s name \"%s\" is held by %s %s", what, name,
+			what, cr->id);
+		grpc_fail(call, &err);
+	}
+}
+
 void new_id(char id[ID_LEN + 1])
 {
 	unsigned char bytes[ID_LEN / 2];
@@ -198,6 +264,7 @@ struct cri_service *cri_service_new(struct loop *l, const struct cri_options *op
 	list_init(&s->pods);
 	list_init(&s->pulls);
 	list_init(&s->orphans);
+	list_init(&s->gathers);
 	s->rootfd = -1;
 	s->store = store_open(opt->def.root, err);
 	if (!s->store || (s->rootfd = store_fd(s->store, STORE_ROOT)) < 0) {
@@ -215,6 +282,7 @@ void cri_service_free(struct cri_service *s)
 	list_each (n, &s->pods)
 		pod_free(container_of(n, struct pod, node));
 	orphans_free(s);
+	cgroups_free(s->cgroups);
 	images_done(&s->images);
 	store_free(s->store);
 	map_done(&s->pod_ids);

@@ -2,9 +2,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "cri/service-int.h"
+#include "store/record.h"
+
+enum { LOST_MAX = 32 };
 
 static void on_event(struct pod *p, struct chan_msg *m)
 {
@@ -175,12 +179,35 @@ static void mark_lost(struct ctr *c)
 	c->doc = doc;
 }
 
+/*
+ * When the shim was found dead: what the containers' end is told to be. It is kept, as the
+ * next crid may come before the clean-up has said it in their records.
+ */
+static void set_lost_at(struct pod *p)
+{
+	STR_AUTO path = xasprintf("pods/%s/lost", p->id);
+	BUF_AUTO text = {0};
+	struct err err;
+	uint64_t when;
+
+	if (record_read(p->svc->rootfd, path, "lost", LOST_MAX, &text, &err) == 0 &&
+	    num_u64(buf_str(&text), 1, INT64_MAX, &when) == 0) {
+		p->lost_at = (int64_t)when;
+		return;
+	}
+	p->lost_at = time_real();
+	buf_reset(&text);
+	buf_add_fmt(&text, "%lld", (long long)p->lost_at);
+	/* without it the time changes with a restart, that is all */
+	record_write(p->svc->rootfd, path, "lost", text.data, text.len, false, &err);
+}
+
 void shim_without(struct pod *p, const char *why)
 {
 	yyjson_doc *doc;
 
 	log_warn(p->svc->log, "pod %s: %s", p->id, why);
-	p->lost_at = time_real();
+	set_lost_at(p);
 	list_each (n, &p->ctrs)
 		mark_lost(container_of(n, struct ctr, node));
 	if (p->doc) {

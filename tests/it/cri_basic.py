@@ -16,7 +16,7 @@ from crid import BOX, NS_NODE, REGISTRY  # noqa: E402
 from frame import equal, holds, until  # noqa: E402
 
 NOT_YET = """StreamPodSandboxes StreamContainers UpdateContainerResources Attach PortForward
-ContainerStats ListContainerStats StreamContainerStats PodSandboxStats ListPodSandboxStats
+StreamContainerStats
 StreamPodSandboxStats CheckpointContainer GetContainerEvents
 ListMetricDescriptors ListPodSandboxMetrics StreamPodSandboxMetrics UpdatePodSandboxResources
 StreamImages""".split()
