@@ -399,6 +399,76 @@ test_stop()
 	equal "containers" "$(ctl ps -aq)$(ctl pods -q)" ""
 }
 
+bundle() # RESOURCES: the bundle $b of a container in the group /oci-it/c
+{
+	mkdir -p "$b/rootfs/bin" "$b/rootfs/proc"
+	[ -e "$b/rootfs/bin/sh" ] || ln "$b/rootfs/bin/busybox" "$b/rootfs/bin/sh" 2>/dev/null ||
+		{ cp /bin/busybox "$b/rootfs/bin/" && ln -s busybox "$b/rootfs/bin/sh"; }
+	caps='["CAP_MKNOD"]'
+	cat >"$b/config.json" <<-END
+		{"ociVersion": "1.3.0", "root": {"path": "rootfs"}, "hostname": "c",
+		"process": {"args": ["sh", "-c", "while :; do busybox sleep 1; done"], "cwd": "/",
+			"env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}, "capabilities":
+			{"bounding": $caps, "permitted": $caps, "effective": $caps}},
+		"mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+		"linux": {"cgroupsPath": "/oci-it/c", "resources": $1, "namespaces": [{"type": "pid"},
+			{"type": "mount"}, {"type": "uts"}, {"type": "network"}, {"type": "cgroup"}]}}
+	END
+}
+
+test_the_oci_runtime()
+{
+	b=$t/bundle g=$top/oci-it/c
+	bundle '{"memory": {"limit": 67108864, "swap": 100663296, "reservation": 33554432},
+		"cpu": {"shares": 512, "quota": 20000, "period": 50000, "cpus": "0"},
+		"pids": {"limit": 50}, "unified": {"memory.high": "50331648"},
+		"devices": [{"allow": false, "access": "rwm"}]}'
+	cribox oci run -d -b "$b" c >$t/oci.log 2>&1 || fail "run: $(cat $t/oci.log)"
+	oci="cribox oci"
+	equal memory.max "$(cat $g/memory.max)" 67108864
+	equal memory.low "$(cat $g/memory.low)" 33554432
+	equal memory.high "$(cat $g/memory.high)" 50331648
+	equal memory.swap.max "$(cat $g/memory.swap.max)" 33554432
+	equal cpu.weight "$(cat $g/cpu.weight)" 59
+	equal cpu.max "$(cat $g/cpu.max)" "20000 50000"
+	equal cpuset.cpus "$(cat $g/cpuset.cpus)" 0
+	equal pids.max "$(cat $g/pids.max)" 50
+	$oci update --cpu-period 40000 c && equal cpu.max "$(cat $g/cpu.max)" "20000 40000"
+	$oci update --cpu-quota=-1 c && equal cpu.max "$(cat $g/cpu.max)" "max 40000"
+	$oci update --memory 96m --memory-swap 96m c
+	equal memory.max "$(cat $g/memory.max) $(cat $g/memory.swap.max)" "100663296 0"
+	$oci update --memory-swap 160m c
+	equal memory.swap.max "$(cat $g/memory.max) $(cat $g/memory.swap.max)" "100663296 67108864"
+	$oci update --memory=-1 c
+	equal memory.max "$(cat $g/memory.max) $(cat $g/memory.swap.max)" "max max"
+	equal "the others" "$(cat $g/pids.max) $(cat $g/cpu.weight)" "50 59"
+	echo '{"memory": {"limit": 4096, "checkBeforeUpdate": true}}' | $oci update -r - c 2>$t/oci.log &&
+		fail "a limit below the use was taken"
+	grep -q "rejecting memory limit 4096 < usage" $t/oci.log || fail "$(cat $t/oci.log)"
+	$oci pause c && equal freeze "$(cat $g/cgroup.freeze) $(grep frozen $g/cgroup.events)" "1 frozen 1"
+	$oci state c | grep -q '"paused"' || fail "not paused: $($oci state c)"
+	$oci resume c && equal thaw "$(grep frozen $g/cgroup.events)" "frozen 0"
+	$oci events --stats c >$t/oci.log || fail "events"
+	grep -q '"pids":{"current":[1-9][0-9]*,"limit":50}' $t/oci.log || fail "$(cat $t/oci.log)"
+	grep -q '"raw":{"anon":' $t/oci.log || fail "$(cat $t/oci.log)"
+	equal exec "$($oci exec c busybox cat /proc/self/cgroup)" 0::/
+	$oci exec c busybox mknod /null c 1 3 || fail "mknod"
+	$oci exec c sh -c ': >/null' || fail "/dev/null cannot be opened"
+	$oci exec c busybox mknod /mem c 1 1 && $oci exec c sh -c ': </mem' 2>/dev/null &&
+		fail "/dev/mem can be opened"
+	$oci delete -f c || fail "delete"
+	[ ! -e $g ] || fail "the group is still there"
+	bundle '{"unified": {"nosuch.max": "1"}}'
+	$oci run -b "$b" c 2>$t/oci.log && fail "an unknown controller was taken"
+	grep -q 'controller .*nosuch.* not available' $t/oci.log || fail "$(cat $t/oci.log)"
+	bundle '{"memory": {"swappiness": 10}}'
+	$oci run -b "$b" c 2>$t/oci.log && fail "swappiness was taken"
+	grep -q 'swappiness: cgroup version 2 has no such' $t/oci.log || fail "$(cat $t/oci.log)"
+	[ ! -e $g ] || fail "the group of a failure is there"
+	rmdir $top/oci-it
+	rm -rf "$b" /run/cribox/oci
+}
+
 test_nothing_is_left()
 {
 	i=0
@@ -447,7 +517,7 @@ say "# the daemon and the registry are up after $(cut -d' ' -f1 /proc/uptime) s"
 all="pull a_pod_without_a_parent limits the_place_of_the_shim exec_and_logs devices
 	out_of_memory a_kubelets_parent a_user_namespace a_container_that_manages_groups
 	100_layers the_daemon_is_killed a_shim_is_killed the_pods_group_is_removed stop
-	nothing_is_left"
+	the_oci_runtime nothing_is_left"
 for name in ${TESTS:-$all}; do
 	one "$name"
 done
