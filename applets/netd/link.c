@@ -390,7 +390,8 @@ static int scan(struct netd *n, struct err *err)
 		container_of(p, struct link, node)->seen = false;
 	v = (struct nl_view){reply.data, reply.len};
 	while (nl_next(&v, &m))
-		take(n, &m);
+		if (m.type == RTM_NEWLINK)
+			take(n, &m);
 	list_each (p, &n->links) {
 		struct link *l = container_of(p, struct link, node);
 

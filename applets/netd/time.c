@@ -380,7 +380,8 @@ static void add_server(struct timekeeper *t, const char *name)
 
 	if (t->nservers == SERVERS)
 		return;
-	*sv = (struct server){.keeper = t, .fd = {.fd = -1}};
+	*sv = (struct server){.keeper = t};
+	sv->fd.fd = -1;
 	str_copy(sv->name, sizeof(sv->name), name);
 	t->nservers++;
 }

@@ -227,7 +227,7 @@ static const char *take_word(const char *word, struct ipcmdline *ret)
 void ipcmdline_parse(const char *s, size_t n, struct ipcmdline *ret,
 		     void (*bad)(void *arg, const char *word, const char *why), void *arg)
 {
-	char word[WORD_MAX];
+	char word[WORD_MAX] = "";
 	size_t len = 0;
 	bool quoted = false, cut = false;
 
