@@ -78,14 +78,14 @@ static enum wait watch(struct console *c)
 
 			screen_make(c, &text);
 			buf_add_str(&text, hint(c));
-			how = terminal_write(c, text.data, text.len);
+			how = terminal_say(c, buf_str(&text));
 			if (how != WAIT_READY)
 				return how;
 			drawn = true;
 			buf_reset(&shown);
 			buf_add_str(&shown, buf_str(&facts));
 		}
-		how = terminal_line(c, look_ms, line, &end);
+		how = terminal_line(c, false, look_ms, line, &end);
 		if (how != WAIT_TIMEOUT && how != WAIT_INTERRUPT)
 			return how;
 	}
@@ -154,10 +154,10 @@ static int catch_signals(struct console *c, struct err *err)
 	sigset_t set;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_SETMASK, &set, NULL);
+	signal(SIGINT, SIG_IGN);
 	signal(SIGTTOU, SIG_IGN);
 	signal(SIGTTIN, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);

@@ -14,13 +14,15 @@
 
 /* One terminal and who sits at it. */
 struct console {
-	const char *path; /* "/dev/ttyS0" */
-	int fd;		  /* -1: not open */
-	int signals;	  /* signalfd of INT, TERM, HUP */
-	struct termios cooked;
+	const char *path;      /* "/dev/ttyS0" */
+	int fd;		       /* -1: not open */
+	int signals;	       /* signalfd of TERM and HUP */
+	struct termios before; /* as we found it */
 	enum node_console mode;
 	const char *config_file; /* of --config, or NULL */
 	struct buf typed;	 /* read and not taken yet */
+	bool after_return;	 /* the last key was CR: a LF behind it is the same key */
+	unsigned key;		 /* how far we are in what a cursor key sends */
 };
 
 /* What a wait ended with. */
@@ -34,10 +36,7 @@ enum wait {
 
 /* --- terminal.c ---------------------------------------------------------------------------- */
 
-/*
- * Opens it and makes it our controlling terminal, in its cooked mode: lines, echo, signals,
- * no modem control. 0 or -1.
- */
+/* Opens it and makes it our controlling terminal; all keys come as bytes. 0 or -1. */
 int terminal_open(struct console *c, struct err *err);
 void terminal_close(struct console *c);
 
@@ -50,20 +49,19 @@ enum wait terminal_wait(struct console *c, struct pollfd *fds, unsigned n,
  * WAIT_GONE, WAIT_END.
  */
 enum wait terminal_write(struct console *c, const void *data, size_t n);
-enum wait terminal_say(struct console *c, const char *text);
 
-/* Every byte as it comes, no echo, no signals; and back. */
-void terminal_raw(struct console *c);
-void terminal_cooked(struct console *c, bool echo);
+/* Lines of text, which end with \n. */
+enum wait terminal_say(struct console *c, const char *text);
 
 enum { LINE_LENGTH = 4096 };
 
 /*
- * A line without its newline, as a string. WAIT_READY; *ret_end: Ctrl-D instead of a line;
- * WAIT_TIMEOUT: none within timeout_ms; or as above.
+ * A line without its newline, as a string. Backspace, Ctrl-U and Ctrl-W rub out. WAIT_READY;
+ * *ret_end: Ctrl-D instead of a line; WAIT_INTERRUPT: Ctrl-C; WAIT_TIMEOUT: no key within
+ * timeout_ms; or as above.
  */
-enum wait terminal_line(struct console *c, int timeout_ms, char ret[LINE_LENGTH],
-			bool *ret_end);
+enum wait terminal_line(struct console *c, bool echo, int timeout_ms,
+			char ret[LINE_LENGTH], bool *ret_end);
 
 /* Throws typed lines away. */
 void terminal_flush(struct console *c);

@@ -29,11 +29,9 @@ enum wait login_ask(struct console *c)
 	bool right = false, end = false;
 	enum wait how;
 
-	terminal_cooked(c, false);
 	how = terminal_say(c, "password: ");
 	if (how == WAIT_READY)
-		how = terminal_line(c, ANSWER_MS, line, &end);
-	terminal_cooked(c, true);
+		how = terminal_line(c, false, ANSWER_MS, line, &end);
 	if (how == WAIT_READY && !end)
 		right = sha512crypt_check(line, config->password);
 	explicit_bzero(line, sizeof(line));
@@ -41,11 +39,11 @@ enum wait login_ask(struct console *c)
 	if (how == WAIT_GONE || how == WAIT_END)
 		return how;
 	if (right)
-		return terminal_say(c, "\n");
+		return WAIT_READY;
 	if (how == WAIT_READY && !end) {
-		terminal_say(c, "\nwrong password\n");
+		terminal_say(c, "wrong password\n");
 		return delay(c);
 	}
-	terminal_say(c, "\n");
+	terminal_say(c, how == WAIT_INTERRUPT ? "" : "\n");
 	return WAIT_TIMEOUT;
 }

@@ -45,9 +45,11 @@ static const char help[] =
 /* One command that runs. */
 struct running {
 	int master;
+	int slave; /* kept for what is typed ahead */
 	int pidfd;
 	pid_t pid;
 	unsigned escapes;
+	bool killed;
 	uint8_t last; /* byte that was shown */
 	struct filter filter;
 };
@@ -58,7 +60,7 @@ static void complain(struct console *c, const struct err *err)
 
 	str_escape(&out, err->msg, strlen(err->msg));
 	buf_add_char(&out, '\n');
-	terminal_write(c, out.data, out.len);
+	terminal_say(c, buf_str(&out));
 }
 
 /* --- a child ------------------------------------------------------------------------------- */
@@ -66,9 +68,12 @@ static void complain(struct console *c, const struct err *err)
 /* In the child: its own session on the slave. */
 static void child(char **argv, int slave)
 {
+	static const int ignored_here[] = {SIGINT, SIGPIPE, SIGTTIN, SIGTTOU};
 	sigset_t none;
 	struct err ignored;
 
+	for (size_t i = 0; i < ARRAY_LEN(ignored_here); i++)
+		signal(ignored_here[i], SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* the console is not to be killed for memory; what a person starts is */
@@ -82,14 +87,15 @@ static void child(char **argv, int slave)
 	_exit(errno == ENOENT ? 127 : 126);
 }
 
-/* The terminal's own way with characters, but nothing that would surprise here. */
 static void set_up_slave(struct console *c, int slave)
 {
-	struct termios t = c->cooked;
 	unsigned short rows, cols;
+	struct termios t;
 
-	t.c_cc[VQUIT] = 28;
-	tcsetattr(slave, TCSANOW, &t);
+	if (tcgetattr(slave, &t) == 0) {
+		t.c_iflag |= IUTF8;
+		tcsetattr(slave, TCSANOW, &t);
+	}
 	if (tty_get_size(c->fd, &rows, &cols) < 0 || !rows || !cols) {
 		rows = 24; /* a serial line knows none */
 		cols = 80;
@@ -120,6 +126,7 @@ static int start(struct console *c, char **argv, struct running *r, struct err *
 	}
 	fd_set_nonblock(master, true);
 	r->master = fd_take(&master);
+	r->slave = fd_take(&slave);
 	return 0;
 }
 
@@ -139,23 +146,49 @@ static enum wait show(struct console *c, struct running *r)
 	return terminal_write(c, out.data, out.len);
 }
 
-/* What is typed goes to the child. False: the terminal is gone. */
+/* What is typed goes to the child; what its terminal has no room for is lost. */
+static void pass_keys(struct running *r, const uint8_t *keys, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		r->escapes = keys[i] == ESCAPE ? r->escapes + 1 : 0;
+		if (r->escapes != ESCAPES)
+			continue;
+		r->killed = true;
+		kill(-r->pid, SIGKILL);
+	}
+	if (n && write(r->master, keys, n) < 0)
+		return;
+}
+
+/* False: the terminal is gone. */
 static bool pass_on(struct console *c, struct running *r)
 {
-	char data[256];
-	ssize_t n = read(c->fd, data, sizeof(data));
+	uint8_t keys[256];
+	ssize_t n = read(c->fd, keys, sizeof(keys));
 
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR;
-	for (ssize_t i = 0; i < n; i++) {
-		r->escapes = data[i] == ESCAPE ? r->escapes + 1 : 0;
-		if (r->escapes == ESCAPES)
-			kill(-r->pid, SIGKILL);
-	}
-	/* a child that does not read loses what is typed beyond its terminal's buffer */
-	if (n > 0 && write(r->master, data, (size_t)n) < 0 && errno != EAGAIN)
-		return true;
-	return n > 0;
+	if (n > 0)
+		pass_keys(r, keys, (size_t)n);
+	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+/* What was typed and not read by the child is for the prompt. */
+static void take_back(struct console *c, struct running *r)
+{
+	struct pollfd in = {.fd = r->slave, .events = POLLIN};
+	uint8_t keys[CHUNK];
+	struct termios t;
+	ssize_t n;
+
+	if (r->killed || tcgetattr(r->slave, &t) < 0)
+		return;
+	t.c_lflag &= (tcflag_t) ~(ICANON | ECHO | ISIG);
+	t.c_cc[VMIN] = 1;
+	t.c_cc[VTIME] = 0;
+	tcsetattr(r->slave, TCSANOW, &t);
+	/* the child's descriptors are the same open file: it must not become non-blocking */
+	n = poll(&in, 1, 0) == 1 ? read(r->slave, keys, sizeof(keys)) : 0;
+	if (n > 0)
+		buf_add(&c->typed, keys, (size_t)n);
 }
 
 /* Output that is there, after the child's end. */
@@ -174,11 +207,9 @@ static enum wait linger(struct console *c, struct running *r)
 /* Until the child ends, and its output has been shown. */
 static enum wait follow(struct console *c, struct running *r)
 {
-	bool closed = false; /* the child has closed its terminal */
-
 	for (;;) {
 		struct pollfd fds[] = {
-			{.fd = closed ? -1 : r->master, .events = POLLIN},
+			{.fd = r->master, .events = POLLIN},
 			{.fd = c->fd, .events = POLLIN},
 			{.fd = r->pidfd, .events = POLLIN},
 		};
@@ -190,13 +221,12 @@ static enum wait follow(struct console *c, struct running *r)
 			how = show(c, r);
 			if (how == WAIT_GONE || how == WAIT_END)
 				return how;
-			closed = how == WAIT_TIMEOUT && fds[0].revents & POLLHUP;
 		}
 		if (fds[1].revents & (POLLHUP | POLLERR) ||
 		    (fds[1].revents & POLLIN && !pass_on(c, r)))
 			return WAIT_GONE;
 		if (fds[2].revents)
-			return closed ? WAIT_READY : linger(c, r);
+			return linger(c, r);
 	}
 }
 
@@ -232,30 +262,31 @@ static void report(struct console *c, int status)
 
 static enum wait run_program(struct console *c, char **argv)
 {
-	struct running r = {.master = -1, .pidfd = -1, .last = '\n'};
+	struct running r = {.master = -1, .slave = -1, .pidfd = -1, .last = '\n'};
 	struct err err;
 	BUF_AUTO rest = {0};
 	enum wait how;
 	int status;
 
-	terminal_raw(c);
 	if (start(c, argv, &r, &err) < 0) {
-		terminal_cooked(c, true);
 		complain(c, &err);
 		return WAIT_READY;
 	}
+	pass_keys(&r, c->typed.data, c->typed.len);
+	buf_reset(&c->typed);
 	how = follow(c, &r);
+	take_back(c, &r);
 	filter_end(&r.filter, &rest);
 	if (rest.len || r.last != '\n')
 		buf_add_str(&rest, "\r\n"); /* the prompt begins a line */
 	if (how == WAIT_READY)
 		how = terminal_write(c, rest.data, rest.len);
+	fd_close(&r.slave);
 	fd_close(&r.master); /* hangs up on what is left */
 	status = reap(&r);
 	fd_close(&r.pidfd);
 	if (how != WAIT_READY)
 		return how;
-	terminal_cooked(c, true);
 	report(c, status);
 	return WAIT_READY;
 }
@@ -307,7 +338,7 @@ static enum wait run_line(struct console *c, const char *line, bool *ret_leave)
 		BUF_AUTO text = {0};
 
 		screen_make(c, &text);
-		return terminal_write(c, text.data, text.len);
+		return terminal_say(c, buf_str(&text));
 	}
 	return run_program(c, argv);
 }
@@ -325,10 +356,8 @@ enum wait shell_run(struct console *c)
 		how = terminal_say(c, "cribox# ");
 
 		if (how == WAIT_READY)
-			how = terminal_line(c, -1, line, &end);
-		if (how == WAIT_INTERRUPT) {
-			how = terminal_say(c, "\n");
-		} else if (how == WAIT_READY && end) {
+			how = terminal_line(c, true, -1, line, &end);
+		if (how == WAIT_READY && end) {
 			leave = true;
 			how = terminal_say(c, "\n");
 		} else if (how == WAIT_READY) {

@@ -9,45 +9,52 @@
 #include <unistd.h>
 
 #include "console.h"
+#include "filter.h"
 #include "os/fd.h"
 #include "os/file.h"
 
-/* What a person and a serial line need, whatever was there before. The speed stays. */
-static void cook(struct termios *t)
+enum {
+	KEY_INTERRUPT = 3,
+	KEY_END = 4,
+	KEY_BACKSPACE = 8,
+	KEY_KILL = 21,
+	KEY_WORD = 23,
+	KEY_ESC = 27,
+	KEY_DELETE = 127,
+};
+
+/*
+ * Every byte as it comes, and nothing of the kernel's own: its echo may be held back, and lost
+ * when a mode changes, while a line is slow. Only flow control stays. So does the speed.
+ */
+static struct termios raw_mode(const struct termios *was)
 {
-	t->c_iflag = (t->c_iflag & (tcflag_t) ~(IGNCR | INLCR | ISTRIP | PARMRK)) |
-		     ICRNL | IXON | BRKINT;
-#ifdef IUTF8
-	t->c_iflag |= IUTF8;
-#endif
-	t->c_oflag |= OPOST | ONLCR;
-	t->c_cflag |= CREAD | CLOCAL; /* there may be no modem lines */
-	t->c_lflag |= ICANON | ISIG | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN;
-	t->c_cc[VINTR] = 3;
-	t->c_cc[VQUIT] = 28;
-	t->c_cc[VERASE] = 127;
-	t->c_cc[VKILL] = 21;
-	t->c_cc[VEOF] = 4;
-	t->c_cc[VWERASE] = 23;
-	t->c_cc[VMIN] = 1;
-	t->c_cc[VTIME] = 0;
-	/* a quit or a stop of us is of no use to anybody */
-	t->c_cc[VQUIT] = t->c_cc[VSUSP] = _POSIX_VDISABLE;
+	struct termios t = *was;
+
+	t.c_iflag &= (tcflag_t) ~(BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL);
+	t.c_iflag |= IXON | IGNBRK;
+	t.c_oflag &= (tcflag_t)~OPOST;
+	t.c_cflag |= CREAD | CLOCAL; /* there may be no modem lines */
+	t.c_lflag &= (tcflag_t) ~(ICANON | ISIG | ECHO | ECHONL | IEXTEN);
+	t.c_cc[VMIN] = 1;
+	t.c_cc[VTIME] = 0;
+	return t;
 }
 
 int terminal_open(struct console *c, struct err *err)
 {
 	FD_AUTO fd = file_open(AT_FDCWD, c->path, O_RDWR | O_NOCTTY | O_NONBLOCK, 0, err);
+	struct termios mode;
 
 	if (fd < 0)
 		return -1;
-	if (tcgetattr(fd, &c->cooked) < 0)
+	if (tcgetattr(fd, &c->before) < 0)
 		return err_sys(err, errno, "%s", c->path);
 	/* 1: away from a session that has it, such as one before a hang-up */
 	if (syscall(SYS_ioctl, fd, (unsigned long)TIOCSCTTY, 1) < 0)
 		return err_sys(err, errno, "%s: become its session", c->path);
-	cook(&c->cooked);
-	tcsetattr(fd, TCSANOW, &c->cooked);
+	mode = raw_mode(&c->before);
+	tcsetattr(fd, TCSANOW, &mode);
 	c->fd = fd_take(&fd);
 	buf_reset(&c->typed);
 	return 0;
@@ -59,6 +66,7 @@ void terminal_close(struct console *c)
 		return;
 	/* a line that is stopped would hold up the close */
 	tcflush(c->fd, TCIOFLUSH);
+	tcsetattr(c->fd, TCSANOW, &c->before);
 	fd_close(&c->fd);
 }
 
@@ -71,10 +79,7 @@ static enum wait signalled(struct console *c)
 	while (read(c->signals, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
 		if (si.ssi_signo == SIGTERM)
 			return WAIT_END;
-		if (si.ssi_signo == SIGHUP)
-			how = WAIT_GONE;
-		else if (si.ssi_signo == SIGINT && how == WAIT_TIMEOUT)
-			how = WAIT_INTERRUPT;
+		how = WAIT_GONE;
 	}
 	return how;
 }
@@ -128,77 +133,156 @@ enum wait terminal_write(struct console *c, const void *data, size_t n)
 
 enum wait terminal_say(struct console *c, const char *text)
 {
-	return terminal_write(c, text, strlen(text));
+	BUF_AUTO out = {0};
+
+	for (; *text; text++) {
+		if (*text == '\n')
+			buf_add_char(&out, '\r');
+		buf_add_char(&out, *text);
+	}
+	return terminal_write(c, out.data, out.len);
 }
 
-void terminal_raw(struct console *c)
-{
-	struct termios t = c->cooked;
+/* --- lines --------------------------------------------------------------------------------- */
 
-	t.c_iflag &= (tcflag_t) ~(BRKINT | ICRNL | IXON);
-	t.c_oflag &= (tcflag_t)~OPOST;
-	t.c_lflag &= (tcflag_t) ~(ICANON | ISIG | ECHO | IEXTEN);
-	tcsetattr(c->fd, TCSANOW, &t);
-}
-
-void terminal_cooked(struct console *c, bool echo)
-{
-	struct termios t = c->cooked;
-
-	if (!echo)
-		t.c_lflag &= (tcflag_t) ~(ECHO | ECHOE | ECHOK | ECHOKE);
-	tcsetattr(c->fd, TCSANOW, &t);
-}
-
-/* Takes the first line of what was typed. False if there is no whole one. */
-static bool take_line(struct console *c, char ret[LINE_LENGTH])
-{
-	uint8_t *end = c->typed.len ? memchr(c->typed.data, '\n', c->typed.len) : NULL;
+/* A line that is being typed. */
+struct editing {
+	char *text;
 	size_t n;
+	bool echo;
+	struct filter filter; /* what is pasted may come from anywhere */
+	struct buf out;	      /* what is to be shown */
+};
 
-	if (!end)
+/* Rubs out the last character, which may have several bytes. */
+static void rub_out(struct editing *e)
+{
+	if (!e->n)
+		return;
+	while (e->n > 1 && (e->text[e->n - 1] & 0xc0) == 0x80)
+		e->n--;
+	e->n--;
+	if (e->echo)
+		buf_add_str(&e->out, "\b \b");
+}
+
+static void rub_out_word(struct editing *e)
+{
+	while (e->n && e->text[e->n - 1] == ' ')
+		rub_out(e);
+	while (e->n && e->text[e->n - 1] != ' ')
+		rub_out(e);
+}
+
+/*
+ * Passes over what cursor and function keys send: ESC, '[' or 'O', and all up to a letter.
+ * True if the byte belongs to that.
+ */
+static bool skip_key(struct console *c, uint8_t b)
+{
+	if (b == KEY_ESC) {
+		c->key = 1;
+		return true;
+	}
+	if (c->key == 1) {
+		c->key = b == '[' || b == 'O' ? 2 : 0;
+		return c->key;
+	}
+	if (c->key == 2 && b >= 0x40)
+		c->key = 0;
+	else if (c->key != 2)
 		return false;
-	n = (size_t)(end - c->typed.data);
-	if (n > LINE_LENGTH - 1)
-		n = LINE_LENGTH - 1;
-	memcpy(ret, c->typed.data, n);
-	ret[n] = 0;
-	buf_shift(&c->typed, (size_t)(end - c->typed.data) + 1);
 	return true;
 }
 
-enum wait terminal_line(struct console *c, int timeout_ms, char ret[LINE_LENGTH],
-			bool *ret_end)
+static void type(struct editing *e, uint8_t b)
 {
-	*ret_end = false;
-	while (!take_line(c, ret)) {
-		struct pollfd in = {.fd = c->fd, .events = POLLIN};
-		enum wait how = terminal_wait(c, &in, 1, timeout_ms);
-		ssize_t n;
+	if (b == '\t')
+		b = ' ';
+	if (b < 0x20 || e->n + 1 >= LINE_LENGTH)
+		return;
+	e->text[e->n++] = (char)b;
+	if (e->echo)
+		filter_add(&e->filter, &b, 1, &e->out);
+}
 
-		if (how == WAIT_INTERRUPT)
-			buf_reset(&c->typed);
-		if (how != WAIT_READY)
-			return how;
-		if (in.revents & (POLLHUP | POLLERR))
-			return WAIT_GONE;
-		if (!in.revents)
+/* Takes typed bytes until a line ends. False if it has not. */
+static bool take_keys(struct console *c, struct editing *e, enum wait *ret, bool *ret_end)
+{
+	size_t at = 0;
+	bool done = false;
+
+	while (at < c->typed.len && !done) {
+		uint8_t b = c->typed.data[at++];
+		bool pair = b == '\n' && c->after_return; /* "\r\n" is one */
+
+		c->after_return = b == '\r';
+		if (pair || skip_key(c, b))
 			continue;
-		if (c->typed.len > 4 * LINE_LENGTH)
-			buf_reset(&c->typed);
-		n = read(c->fd, buf_reserve(&c->typed, LINE_LENGTH), LINE_LENGTH);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			continue;
-		if (n < 0)
-			return WAIT_GONE;
-		if (n == 0) {
-			*ret_end = true;
-			*ret = 0;
-			return WAIT_READY;
+		if (b == '\r' || b == '\n') {
+			buf_add_str(&e->out, "\r\n");
+			done = true;
+		} else if (b == KEY_INTERRUPT) {
+			buf_add_str(&e->out, "^C\r\n");
+			*ret = WAIT_INTERRUPT;
+			done = true;
+		} else if (b == KEY_END) {
+			*ret_end = done = !e->n;
+		} else if (b == KEY_DELETE || b == KEY_BACKSPACE) {
+			rub_out(e);
+		} else if (b == KEY_KILL) {
+			while (e->n)
+				rub_out(e);
+		} else if (b == KEY_WORD) {
+			rub_out_word(e);
+		} else {
+			type(e, b);
 		}
-		c->typed.len += (size_t)n;
 	}
+	buf_shift(&c->typed, at);
+	return done;
+}
+
+/* More of what is typed. WAIT_READY, or why there is none. */
+static enum wait read_keys(struct console *c, int timeout_ms)
+{
+	struct pollfd in = {.fd = c->fd, .events = POLLIN};
+	enum wait how = terminal_wait(c, &in, 1, timeout_ms);
+	ssize_t n;
+
+	if (how != WAIT_READY || !in.revents)
+		return how;
+	if (in.revents & (POLLHUP | POLLERR))
+		return WAIT_GONE;
+	n = read(c->fd, buf_reserve(&c->typed, LINE_LENGTH), LINE_LENGTH);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return WAIT_READY;
+	if (n <= 0)
+		return WAIT_GONE;
+	c->typed.len += (size_t)n;
 	return WAIT_READY;
+}
+
+enum wait terminal_line(struct console *c, bool echo, int timeout_ms,
+			char ret[LINE_LENGTH], bool *ret_end)
+{
+	struct editing e = {.text = ret, .echo = echo};
+	enum wait how = WAIT_READY, shown;
+	bool done;
+
+	*ret_end = false;
+	do {
+		done = take_keys(c, &e, &how, ret_end);
+		shown = terminal_write(c, e.out.data, e.out.len);
+		buf_reset(&e.out);
+		if (shown != WAIT_READY)
+			how = shown;
+		else if (!done)
+			how = read_keys(c, timeout_ms);
+	} while (!done && how == WAIT_READY);
+	buf_done(&e.out);
+	ret[e.n] = 0;
+	return how;
 }
 
 void terminal_flush(struct console *c)

@@ -6,7 +6,6 @@ import select
 import shutil
 import subprocess
 import tempfile
-import termios
 import time
 
 from frame import CRIBOX
@@ -76,6 +75,3 @@ class Terminal:
         self.send(line + "\n")
         text = self.expect("(?m)^" + PROMPT, seconds).replace("\r\n", "\n")
         return text.partition("\n")[2]
-
-    def mode(self):
-        return termios.tcgetattr(self.slave)[3]
