@@ -146,9 +146,10 @@ int group_make(const struct oci_cli *cli, struct group *gr, struct ctr *c,
 {
 	if (!gr->cgroups || cli->driver == DRIVER_NONE)
 		return 0;
-	gr->made = true;
+	/* a unit that could not be started may be another container's */
 	if (cli->driver == DRIVER_SYSTEMD && make_unit(cli, gr, c, err) < 0)
 		return -1;
+	gr->made = true;
 	if (cgroup_make(gr->cgroups, c->cgroup, err) < 0 ||
 	    resources_apply(gr->cgroups, c->cgroup, oci_spec_resources(c->spec), err) < 0)
 		return do_without(cli, gr, c, err);
@@ -200,7 +201,8 @@ int group_remove(const struct ctr *c, const struct cgroups *g, struct err *err)
 
 	if (has_files && cgroup_kill(g, c->cgroup, SIGKILL, err) < 0)
 		return -1;
-	if (c->scope && stop_unit(c, err) < 0)
+	/* without a path it was never ours; if it is there, it goes with our death */
+	if (c->scope && *c->cgroup && stop_unit(c, err) < 0)
 		return -1;
 	return has_files ? cgroup_remove(g, c->cgroup, REMOVE_MS, err) : 0;
 }

@@ -483,6 +483,7 @@ test_names()
 	equal "a slice in a slice" "$(group_of_pid "$(cat $t/c5.pid)")" /a.slice/a-b.slice/test-c5.scope
 	# the name is taken, by another container too
 	refused test-c5.scope cribox oci --systemd-cgroup run -d c6
+	equal "its unit" "$(show test-c5.scope SubState)" running
 	equal "it goes on" "$(cat "$top/a.slice/a-b.slice/test-c5.scope/cgroup.procs")" "$(cat $t/c5.pid)"
 	run cribox oci delete -f c5
 	bundle /some/path
