@@ -726,7 +726,7 @@ TEST(no_manager)
 static pid_t start_bus(void)
 {
 	char address[160];
-	struct stat st;
+	struct err err;
 	pid_t pid;
 
 	make_place();
@@ -739,16 +739,19 @@ static pid_t start_bus(void)
 		       NULL);
 		_exit(127);
 	}
-	for (int i = 0; i < 500 && stat(path, &st) < 0; i++) {
+	for (int i = 0; i < 1000; i++) {
 		struct timespec pause = {.tv_nsec = 10 * NS_PER_MS};
+		FD_AUTO fd = sock_connect_unix(path, &err);
 
-		if (waitpid(pid, NULL, WNOHANG) == pid) {
-			remove_place();
-			SKIP("no dbus-daemon");
-		}
+		if (fd >= 0)
+			return pid;
+		if (waitpid(pid, NULL, WNOHANG) == pid)
+			break;
 		nanosleep(&pause, NULL);
 	}
-	return pid;
+	kill(pid, SIGKILL);
+	remove_place();
+	SKIP("no dbus-daemon");
 }
 
 /* Takes systemd's name on the bus, says so to `ready`, and answers. */
