@@ -506,11 +506,33 @@ static int host_sys(const struct oci_op *op, struct err *err)
 	return fd_take(&fd);
 }
 
-static int new_fs(const struct oci_op *op, int target, struct err *err)
+/* linux.mountLabel: file systems that have no labels of their own get it as a whole. */
+static int labelled(const struct oci_root *r, const struct oci_op *op, struct oci_op *ret,
+		    struct err *err)
+{
+	const char *label = r->plan->spec->mount_label;
+
+	*ret = *op;
+	if (str_empty(label) || str_eq(op->type, "proc") || str_eq(op->type, "sysfs") ||
+	    str_eq(op->type, "mqueue"))
+		return 0;
+	if (access("/sys/fs/selinux", F_OK) < 0)
+		return err_set(err, ERR_INVALID,
+			       "linux.mountLabel %s: this kernel has no SELinux", label);
+	ret->data = arena_fmt(r->arena, "%s%scontext=\"%s\"", str_or_empty(op->data),
+			      str_empty(op->data) ? "" : ",", label);
+	return 0;
+}
+
+static int new_fs(const struct oci_root *r, const struct oci_op *plain, int target,
+		  struct err *err)
 {
 	uint64_t late = MOUNT_ATTR_NOSYMFOLLOW; /* not for fsmount before 5.14 */
+	struct oci_op with, *op = &with;
 	int fd;
 
+	if (labelled(r, plain, &with, err) < 0)
+		return -1;
 	if (str_eq(op->type, "tmpfs"))
 		fd = new_tmpfs(op, target, err);
 	else
@@ -530,7 +552,7 @@ static int op_mount(struct oci_root *r, const struct oci_op *op, struct err *err
 
 	if (target < 0)
 		return err_wrap(err, "mount %s at %s", op->type, op->path);
-	fd = new_fs(op, target, err);
+	fd = new_fs(r, op, target, err);
 	at.set &= MOUNT_ATTR_NOSYMFOLLOW;
 	at.clear = 0;
 	if (fd < 0 || apply_attrs(fd, &at, err) < 0)

@@ -182,6 +182,9 @@ int oci_netdevs_move(const struct oci_spec *s, pid_t pid, struct err *err);
 /* MS_x of "rprivate"...; 0 if it is none. */
 uint64_t oci_propagation(const char *name, bool *ret_rec);
 
+/* The value of an annotation; NULL: it is not there, or "", "0", "false". */
+const char *oci_annotation(const struct oci_spec *s, const char *key);
+
 /* --- plan --------------------------------------------------------------------------- */
 
 enum oci_op_kind {

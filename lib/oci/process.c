@@ -215,6 +215,9 @@ static int set_groups(const struct oci_enter *e, struct err *err)
 {
 	const struct oci_process *p = e->process;
 
+	/* podman's --group-add keep-groups */
+	if (e->spec && oci_annotation(e->spec, "run.oci.keep_original_groups"))
+		return 0;
 	if (setgroups(p->ngroups, p->groups) == 0)
 		return 0;
 	/* a user namespace may forbid it (setgroups deny): then none can be asked for */
@@ -264,23 +267,21 @@ static int enter_cwd(const char *cwd, bool last, struct err *err)
 }
 
 /* User, directory, capabilities: what is lost on the way is not needed afterwards. */
-static int drop_rights(const struct oci_enter *e, struct err *err)
+static int drop_rights(const struct oci_enter *e, bool inside, struct err *err)
 {
 	const struct oci_process *p = e->process;
-	int cwd;
 
 	if (caps_limit(&p->caps, err) < 0)
 		return -1;
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		return err_sys(err, errno, "keep capabilities");
-	cwd = enter_cwd(p->cwd, false, err);
-	if (cwd < 0 || set_user(e, err) < 0)
+	if (set_user(e, err) < 0)
 		return -1;
 	/* with the sets of the new user still raised, root's file permissions do not
 	 * count */
-	if (cwd > 0 && enter_cwd(p->cwd, true, err) < 0)
+	if (!inside && (enter_cwd(p->cwd, true, err) < 0 || check_cwd(err) < 0))
 		return -1;
-	if (check_cwd(err) < 0 || caps_apply(&p->caps, err) < 0)
+	if (caps_apply(&p->caps, err) < 0)
 		return -1;
 	prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
 	return 0;
@@ -308,7 +309,10 @@ static int can_execute(const char *path)
 		return errno;
 	if (S_ISDIR(st.st_mode))
 		return EISDIR;
-	return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? EACCES : 0;
+	if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0)
+		return 0;
+	/* a profile that is older than faccessat2; the real ids are the effective ones */
+	return errno == EPERM && access(path, X_OK) == 0 ? 0 : EACCES;
 }
 
 static int no_program(const char *name, int sys, struct err *err)
@@ -522,6 +526,7 @@ int oci_enter(const struct oci_enter *e, struct err *err)
 {
 	struct oci_process p = *e->process;
 	struct arena a = {0};
+	int outside;
 
 	if (place_stdio(e, err) < 0)
 		return -1;
@@ -532,10 +537,14 @@ int oci_enter(const struct oci_enter *e, struct err *err)
 	    (e->spec && oci_apply_memory(e->spec, err) < 0))
 		return -1;
 	set_home(&p, &a);
+	/* a profile may forbid getcwd */
+	outside = enter_cwd(p.cwd, false, err);
+	if (outside < 0 || (outside == 0 && check_cwd(err) < 0))
+		return -1;
 	/* without no_new_privs, loading takes CAP_SYS_ADMIN, which goes next */
 	if (!p.no_new_privs && e->seccomp->len && load_filter(e, e->sock, err) < 0)
 		return -1;
-	if (drop_rights(e, err) < 0)
+	if (drop_rights(e, outside == 0, err) < 0)
 		return -1;
 	return finish(e, &p, &a, err);
 }

@@ -449,6 +449,17 @@ const char *oci_spec_cgroups_path(const struct oci_spec *s)
 	return str_or_empty(s->cgroups_path);
 }
 
+const char *oci_annotation(const struct oci_spec *s, const char *key)
+{
+	for (size_t i = 0; i < s->nannotations; i++) {
+		const char *v = s->annotations[i].value;
+
+		if (str_eq(s->annotations[i].key, key))
+			return *v && !str_eq(v, "0") && !str_eq(v, "false") ? v : NULL;
+	}
+	return NULL;
+}
+
 bool oci_spec_annotation(const struct oci_spec *s, size_t i, const char **ret_key,
 			 const char **ret_value)
 {

@@ -108,6 +108,25 @@ static int set_option(int fs, const char *type, char *option, struct err *err)
 	return 0;
 }
 
+/* The next of "a,b=c,d=\"e,f\"" without its quotes; NULL at the end. */
+static char *next_option(char **at)
+{
+	char *start = *at, *to = start;
+	bool quoted = false;
+
+	if (!start)
+		return NULL;
+	for (; **at && (quoted || **at != ','); ++*at) {
+		if (**at == '"')
+			quoted = !quoted;
+		else
+			*to++ = **at;
+	}
+	*at = **at ? *at + 1 : NULL;
+	*to = 0;
+	return start;
+}
+
 int mount_new(const char *type, const char *source, const char *options, uint64_t attrs,
 	      struct err *err)
 {
@@ -120,7 +139,7 @@ int mount_new(const char *type, const char *source, const char *options, uint64_
 		return err_sys(err, errno, "mount %s", type);
 	if (source && config(fs, FSCONFIG_SET_STRING, "source", source) < 0)
 		return fail(fs, errno, err, type, "source");
-	while ((option = strsep(&at, ",")))
+	while ((option = next_option(&at)))
 		if (*option && set_option(fs, type, option, err) < 0)
 			return -1;
 	if (config(fs, FSCONFIG_CMD_CREATE, NULL, NULL) < 0)

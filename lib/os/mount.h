@@ -34,7 +34,8 @@ int mount_idmap(int mount_fd, bool recursive, int userns_fd, struct err *err);
 int mount_attach(int mount_fd, int target_fd, struct err *err);
 
 /*
- * A new instance of a file system. options is NULL or "key,key=value,..." (fsconfig);
+ * A new instance of a file system. options is NULL or "key,key=value,..." (fsconfig), where
+ * double quotes keep a value with commas together;
  * attrs are MOUNT_ATTR_x. source may be NULL. Owned fd or -1.
  */
 int mount_new(const char *type, const char *source, const char *options, uint64_t attrs,

@@ -264,6 +264,17 @@ def test_what_the_kernel_lacks_is_said(bed):
     c = bed.config("true", selinuxLabel="a:b:c:s0")
     if not os.path.exists("/sys/fs/selinux/enforce"):
         fails(bed, c, "SELinux")
+        c = bed.config("true")
+        c["linux"]["mountLabel"] = "system_u:object_r:container_file_t:s0:c1,c2"
+        fails(bed, c, "linux.mountLabel", "no SELinux")
+
+
+def test_groups_that_are_kept(bed):
+    c = bed.config("grep", "Groups", "/proc/self/status")
+    for keep, want in (("1", "77 78"), ("0", "")):
+        c["annotations"] = {"run.oci.keep_original_groups": keep}
+        done = bed.run(c, preexec_fn=lambda: os.setgroups([77, 78]))
+        equal(" ".join(done.stdout.split()[1:]), want, done.stderr)
 
 
 # --- mounts -------------------------------------------------------------------------------------
