@@ -293,8 +293,6 @@ static void follow(struct link *l, const struct rtnl_link *now)
 	bool was = has_carrier(&before), is = has_carrier(now);
 
 	l->is = *now;
-	if (!l->managed)
-		return;
 	/* addresses of IPv4 outlive "down", routes and IPv6 do not */
 	if ((now->flags & IFF_UP) && (!l->applied || !(before.flags & IFF_UP))) {
 		apply_static(l);
@@ -320,19 +318,22 @@ static void on_link(struct netd *n, const struct rtnl_link *now)
 		return;
 	}
 	if (!l) {
+		struct link_conf conf;
+
+		/* of the veths of a thousand pods nothing is kept */
+		if (!conf_of_link(n, now, &conf))
+			return;
 		l = xcalloc(1, sizeof(*l));
 		l->netd = n;
-		dhcp_init(&l->dhcp, l);
-		list_add(&n->links, &l->node);
-	}
-	l->seen = true;
-	if (!l->managed && conf_of_link(n, now, &l->conf)) {
-		l->managed = true;
+		l->conf = conf;
 		l->is = *now;
 		/* what is there is news to it */
 		l->is.flags &= ~(uint32_t)(IFF_UP | IFF_LOWER_UP);
+		dhcp_init(&l->dhcp, l);
+		list_add(&n->links, &l->node);
 		adopt(l);
 	}
+	l->seen = true;
 	follow(l, now);
 }
 
@@ -362,12 +363,11 @@ static void take(struct netd *n, const struct nl_msg *m)
 		as_new.type = RTM_NEWADDR;
 		if (rtnl_addr_parse(&as_new, &addr))
 			l = find(n, addr.index);
-		if (l && l->managed)
+		if (l)
 			publish_later(n);
 		return;
 	case RTM_NEWNDUSEROPT:
-		if (nd_parse(m, &option) && (l = find(n, option.index)) && l->managed &&
-		    l->conf.ra)
+		if (nd_parse(m, &option) && (l = find(n, option.index)) && l->conf.ra)
 			publish_ra(l, &option);
 		return;
 	default:
@@ -452,7 +452,7 @@ bool links_settled(struct netd *n)
 	list_each (p, &n->links) {
 		const struct link *l = container_of(p, struct link, node);
 
-		if (l->managed && (!l->applied || (l->conf.dhcp && !l->dhcp.configured)))
+		if (!l->applied || (l->conf.dhcp && !l->dhcp.configured))
 			return false;
 	}
 	return true;

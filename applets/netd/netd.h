@@ -129,11 +129,12 @@ struct link_domain {
 	int64_t until;
 };
 
+/* A link that is ours to configure. */
 struct link {
 	struct list node;
 	struct netd *netd;
 	struct rtnl_link is;
-	bool managed, seen;
+	bool seen;    /* in a scan */
 	bool applied; /* static settings are on it */
 	struct link_conf conf;
 	struct dhcp dhcp;

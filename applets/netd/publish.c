@@ -167,8 +167,7 @@ static void collect(struct netd *n, struct resolv *r)
 	list_each (p, &n->links) {
 		struct link *l = container_of(p, struct link, node);
 
-		if (l->managed)
-			add_link(r, l, conf->search.n == 0);
+		add_link(r, l, conf->search.n == 0);
 	}
 }
 
@@ -283,8 +282,6 @@ static void put_status(struct netd *n)
 	list_each (p, &n->links) {
 		struct link *l = container_of(p, struct link, node);
 
-		if (!l->managed)
-			continue;
 		buf_add_fmt(&b, "%s %s ", l->is.name, state_of(l));
 		put_addresses(&b, &addrs, l->is.index);
 		buf_add_char(&b, ' ');
@@ -328,7 +325,7 @@ static void put_servers(struct netd *n)
 	list_each (p, &n->links) {
 		struct link *l = container_of(p, struct link, node);
 
-		if (l->managed && l->conf.has_ntp && s.n < NETD_NTP)
+		if (l->conf.has_ntp && s.n < NETD_NTP)
 			s.servers[s.n++] = l->conf.ntp;
 		for (unsigned i = 0; l->dhcp.configured && i < l->on.nntp; i++)
 			if (s.n < NETD_NTP)

@@ -142,7 +142,7 @@ static void solicit(struct netd *n)
 		struct link *l = container_of(p, struct link, node);
 
 		all.sin6_scope_id = l->is.index;
-		if (l->managed && l->conf.ra)
+		if (l->conf.ra)
 			(void)!sendto(fd, rs, sizeof(rs), 0, (struct sockaddr *)&all,
 				      sizeof(all));
 	}
