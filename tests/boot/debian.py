@@ -14,7 +14,7 @@ gawk nftables kmod libc-bin protobuf-compiler libprotobuf-dev diffutils findutil
 LEAVE = ("/usr/share/doc", "/usr/share/man", "/usr/share/locale", "/usr/share/info", "/usr/lib/x86_64-linux-gnu/libprotoc.a",
          "/usr/lib/x86_64-linux-gnu/libprotobuf.a", "/usr/share/i18n", "/usr/share/bash-completion")  # fmt: skip
 ALSO = ["/etc/passwd", "/etc/group", "/etc/ld.so.cache", "/etc/ssl/certs/ca-certificates.crt",
-        "/etc/protocols", "/etc/services"]  # fmt: skip
+        "/etc/protocols", "/etc/services", "/etc/hosts"]  # fmt: skip
 TREE = ["Makefile", "README.md", "applets", "arch", "images", "initramfs", "lib", "proto", "tests",
         "build/src/protobuf-c/protobuf-c", "build/x86_64/cribox"]  # fmt: skip
 
@@ -90,6 +90,8 @@ def make_tree(root, repo):
     for path in list(files(packages())) + ALSO:
         if not path.startswith(LEAVE) and path != "/.":
             copy(path, root)
+    with open(root + "/etc/resolv.conf", "w") as f:
+        f.write("nameserver 192.0.2.53\nsearch example.org\n")
     os.symlink("gawk", root + "/usr/bin/awk")  # elsewhere by /etc/alternatives
     for path in TREE:
         source, target = os.path.join(repo, path), os.path.join(root, "repo", path)

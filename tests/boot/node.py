@@ -90,6 +90,7 @@ def make_ext4(path, megabytes, label, directory=None):
 def overlay(files):
     """A cpio archive of {path: text, bytes, or (mode, data)}."""
     tree = cpio.Tree()
+    tree.char("dev/console", 0o600, 5, 1)  # of a process 1 that is alone here
     for path, what in files.items():
         mode, data = what if isinstance(what, tuple) else (0o644, what)
         tree.file(path, data, mode)
