@@ -28,8 +28,8 @@ static const struct {
 	{"init", 4, 8, 1000, false},
 	{"system", 8, 32, 500, true},
 	{"cribox", 24, 96, 500, true},
-	{"cribox/crid", 8, 32, 0, false},
-	{"cribox/shims", 12, 48, 0, true},
+	{"cribox/crid", 8, 32, 1000, false},
+	{"cribox/shims", 12, 48, 500, true},
 	/* for shims that come and go: the last one would remove its parent */
 	{"cribox/shims/none", 0, 0, 0, false},
 };

@@ -136,9 +136,10 @@ int root_move(struct err *err)
 
 static void share(const char *path)
 {
-	/* a mount point of its own, so that what is mounted below is seen by pods */
-	if (mount(path, path, NULL, MS_BIND, NULL) == 0)
-		mount(NULL, path, NULL, MS_SHARED | MS_REC, NULL);
+	/* with peers of its own: what is mounted below is not to appear beneath it, too */
+	if (mount(path, path, NULL, MS_BIND, NULL) == 0 &&
+	    mount(NULL, path, NULL, MS_PRIVATE, NULL) == 0)
+		mount(NULL, path, NULL, MS_SHARED, NULL);
 }
 
 static void links(void)

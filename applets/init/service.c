@@ -347,11 +347,10 @@ void service_is_ready(struct init *in, pid_t pid)
 static void ended(struct service *s, int status)
 {
 	bool stopping = s->state == INITCTL_STOPPING;
-	char path[] = "cgroup.kill";
 
 	s->pid = 0;
 	fd_close(&s->pidfd);
-	put_text_at(s->cgroup_fd, path, "1");
+	put_text_at(s->cgroup_fd, "cgroup.kill", "1");
 	output_drain(s);
 	s->error[0] = 0;
 	if (WIFSIGNALED(status) && !stopping)

@@ -74,20 +74,21 @@ static bool bind_all(void)
 	bool all = true;
 
 	for (size_t i = 0; i < ARRAY_LEN(binds); i++) {
+		err.code = ERR_NONE;
 		if (file_mkdirs(AT_FDCWD, binds[i].dir, binds[i].mode, &err) < 0 ||
 		    chmod(binds[i].dir, binds[i].mode) < 0 ||
-		    mount(binds[i].dir, binds[i].at, NULL, MS_BIND, NULL) < 0) {
+		    mount(binds[i].dir, binds[i].at, NULL, MS_BIND, NULL) < 0 ||
+		    /* a volume mounted there is not to appear below /state, too */
+		    mount(NULL, binds[i].at, NULL, MS_PRIVATE, NULL) < 0 ||
+		    mount(NULL, binds[i].at, NULL, MS_SHARED, NULL) < 0) {
 			complain("state", "%s stays in memory: %s", binds[i].at,
 				 err.code ? err.msg : strerror(errno));
 			all = false;
 		}
 	}
-	for (size_t i = 0; i < 3; i++) {
-		static const char *const dirs[] = {"/var/log/pods", "/var/log/containers",
-						   "/var/log/cribox"};
-
-		file_mkdirs(AT_FDCWD, dirs[i], i ? 0755 : 0750, &err);
-	}
+	file_mkdirs(AT_FDCWD, "/var/log/pods", 0750, &err);
+	file_mkdirs(AT_FDCWD, "/var/log/containers", 0755, &err);
+	file_mkdirs(AT_FDCWD, "/var/log/cribox", 0755, &err);
 	file_mkdirs(AT_FDCWD, "/etc/kubernetes/manifests", 0755, &err);
 	file_mkdirs(AT_FDCWD, NODE_FILES, 0700, &err);
 	return all;
