@@ -152,11 +152,7 @@ static void apply_static(struct link *l)
 
 static struct ip_net lease_net(const struct dhcp4_reply *r)
 {
-	uint8_t first = (uint8_t)(r->yiaddr >> 24);
-	uint8_t by_class = first < 128 ? 8 : first < 192 ? 16 : 24;
-
-	return (struct ip_net){.ip = dhcp4_ip(r->yiaddr),
-			       .prefix = r->prefix ? r->prefix : by_class};
+	return (struct ip_net){.ip = dhcp4_ip(r->yiaddr), .prefix = r->prefix};
 }
 
 static void lease_route(struct link *l, const struct dhcp4_reply *lease,

@@ -349,6 +349,8 @@ static void get_options(const struct message *m, struct value *v, struct dhcp4_r
 	r->rapid_commit = gather(m, OPT_RAPID_COMMIT, v);
 	r->server = get_u32(m, OPT_SERVER, v);
 	r->prefix = prefix_of(mask);
+	if (!r->prefix)
+		r->prefix = r->yiaddr >> 31 == 0 ? 8 : r->yiaddr >> 30 == 2 ? 16 : 24;
 	r->broadcast = get_u32(m, OPT_BROADCAST, v);
 	if (gather(m, OPT_MTU, v) && v->n == 2 && get_be16(v->data) >= MTU_MIN)
 		r->mtu = get_be16(v->data);

@@ -63,7 +63,7 @@ struct dhcp4_reply {
 	bool rapid_commit;
 	uint32_t yiaddr;    /* a unicast address, or 0 */
 	uint32_t server;    /* option 54 */
-	uint8_t prefix;	    /* option 1; 0: none was given */
+	uint8_t prefix;	    /* option 1; without it that of the address's class */
 	uint32_t broadcast; /* option 28 */
 	uint16_t mtu;	    /* option 26, at least IPv6's 1280; 0: none */
 	uint32_t lease;	    /* seconds; 0: none was given */

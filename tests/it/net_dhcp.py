@@ -1,13 +1,16 @@
 #!/usr/bin/python3
 """netd's leases: with dnsmasq and ISC dhcpd as servers, on a bridge that tcpdump watches."""
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from cnibed import inside  # noqa: E402
 from frame import equal, holds, sh, until  # noqa: E402
 from netbed import main  # noqa: E402
 
@@ -209,6 +212,55 @@ def test_confined(bed):
                            ("CapBnd", "%016x" % caps), ("NoNewPrivs", "1"), ("Seccomp", "2"),
                            ("Uid", "970\t970\t970\t970"), ("Gid", "970\t970\t970\t970")):
             holds(status, "%s:\t%s\n" % (key, value))
+
+
+def option(code, data):
+    return bytes([code, len(data)]) + data
+
+
+def reply(request, kind):
+    """A server's message to a request, damaged at random, often in places that matter."""
+    head = bytes([2, 1, 6, 0]) + request[4:8] + bytes(8) + random.randbytes(4) + bytes(8)
+    body = [option(53, bytes([kind])), option(54, b"\x0a\x09\0\1"), option(51, b"\0\0\0\x0c"),
+            option(1, random.randbytes(4)), option(121, random.randbytes(40)),
+            option(119, random.randbytes(60)), option(12, b"a\nb;$(reboot)"),
+            option(15, b"x\nnameserver 6.6.6.6"), option(6, random.randbytes(8)),
+            option(26, random.randbytes(2)), option(80, b""), option(52, b"\3")]
+    random.shuffle(body)
+    data = bytearray(head + request[28:44] + random.randbytes(192) + b"\x63\x82\x53\x63" +
+                     b"".join(body) + b"\xff")
+    for _ in range(random.randrange(4)):
+        data[random.choice([random.randrange(240, len(data)), 0, 2, 239])] = random.randrange(256)
+    return bytes(data)
+
+
+def test_hostile(bed):
+    """A server that sends nothing but damage: netd survives it, and nothing of it gets into files."""
+    random.seed(1)
+    with inside("srv"):
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"sw0")
+    server.bind(("", 67))
+    server.settimeout(3)
+    with bed.netd("[net.eth0]\ndhcp = true\n") as netd:
+        for _ in range(4):
+            try:
+                request = server.recv(2000)
+            except TimeoutError:
+                break  # it has found something that may be true, and has an address
+            for _ in range(300):
+                kind = random.choice([2, 5, 6])
+                server.sendto(reply(request, kind), ("255.255.255.255", 68))
+        server.close()
+        text = netd.file("resolv.conf")
+        if not re.fullmatch(r"(#.*\n)?(nameserver [\d.]+\n)*(search [\w.-]+( [\w.-]+)*\n)?", text):
+            raise AssertionError("resolv.conf: %r" % text)
+        if "6.6.6.6" in text:
+            raise AssertionError("a line of the server's")
+        bed.dnsmasq(RANGE)
+        until(lambda: (netd.address() or "").startswith("10.9.0."), 60, "address of a true server")
+        equal(netd.process.poll(), None, "exit status")
 
 
 def test_worker_dies(bed):

@@ -110,7 +110,7 @@ TEST(bad_values_are_left_out)
 	     "\x3b\4\0\0\0\x50\x36\3\1\2\3\xff");
 
 	CHECK_INT(got, 0);
-	CHECK_INT(r.prefix, 0);
+	CHECK_INT(r.prefix, 8); /* the class's */
 	CHECK_INT(r.ndns, 0);
 	CHECK_INT(r.mtu, 0);
 	CHECK_INT(r.t1, 0);
