@@ -37,6 +37,8 @@
  * request "ctr.start" {id} -> {"container": CTR}
  * request "ctr.stop" {id timeout (s)} -> {"container": CTR}
  * request "ctr.remove" {id} -> {}
+ * request "ctr.update" {id resources {runtime-spec's}} -> {}; of one that has not
+ *	started they count when it does
  * request "ctr.reopen_log" {id} -> {}
  * request "ctr.exec_sync" {id cmd [] timeout (s, 0: none)}
  *	-> {exit_code stdout (bytes) stderr (bytes)}, blob: stdout, then stderr

@@ -42,6 +42,7 @@ static void on_msg(void *arg, struct chan *c, struct chan_msg *m)
 		{"ctr.start", ctr_start},
 		{"ctr.stop", ctr_stop},
 		{"ctr.remove", ctr_remove},
+		{"ctr.update", ctr_update},
 		{"ctr.reopen_log", ctr_reopen_log},
 		{"ctr.exec_sync", ctr_exec_sync},
 		{"ctr.exec_cancel", ctr_exec_cancel},

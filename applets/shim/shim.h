@@ -145,6 +145,9 @@ const char *pod_str(const struct shim *s, const char *key);
 /* Removes the records and the socket. */
 int pod_forget(struct shim *s, struct err *err);
 
+/* update.c */
+void ctr_update(struct shim *s, struct chan *c, struct chan_msg *m);
+
 /* usage.c */
 void pod_usage(struct shim *s, struct chan *c, struct chan_msg *m);
 

@@ -7,6 +7,8 @@
 #include "base/time.h"
 #include "cri/json.h"
 #include "cri/service-int.h"
+#include "cri/specparts.h"
+#include "store/record.h"
 
 char *ctr_name_key(const Cri__ContainerMetadata *m, const Cri__PodSandboxMetadata *pod)
 {
@@ -341,6 +343,109 @@ void do_ReopenContainerLog(struct rpc *r)
 		return rpc_fail(r, &err);
 	d = shim_op("ctr.reopen_log", c->id);
 	shim_request(c->pod, r->call, c->id, d, NULL, reopen_done);
+}
+
+/* What an update mentions takes the place of what was there. */
+static void merge_resources(Cri__LinuxContainerResources *to,
+			    const Cri__LinuxContainerResources *from)
+{
+	if (from->cpu_period)
+		to->cpu_period = from->cpu_period;
+	if (from->cpu_quota)
+		to->cpu_quota = from->cpu_quota;
+	if (from->cpu_shares)
+		to->cpu_shares = from->cpu_shares;
+	if (from->memory_limit_in_bytes)
+		to->memory_limit_in_bytes = from->memory_limit_in_bytes;
+	if (from->memory_swap_limit_in_bytes)
+		to->memory_swap_limit_in_bytes = from->memory_swap_limit_in_bytes;
+	if (from->oom_score_adj)
+		to->oom_score_adj = from->oom_score_adj;
+	if (*from->cpuset_cpus)
+		to->cpuset_cpus = from->cpuset_cpus;
+	if (*from->cpuset_mems)
+		to->cpuset_mems = from->cpuset_mems;
+	if (from->n_hugepage_limits) {
+		to->n_hugepage_limits = from->n_hugepage_limits;
+		to->hugepage_limits = from->hugepage_limits;
+	}
+	if (from->n_unified) {
+		to->n_unified = from->n_unified;
+		to->unified = from->unified;
+	}
+}
+
+/* The record of a container whose limits have changed: its status shows them. */
+static int keep_resources(struct ctr *c, const Cri__LinuxContainerResources *new,
+			  struct arena *a, struct err *err)
+{
+	STR_AUTO path = xasprintf("containers/%s/config", c->id);
+	Cri__CreateContainerRequest *req = (void *)(uintptr_t)ctr_request(c, a, err);
+	Cri__LinuxContainerConfig *lin;
+
+	if (!req)
+		return -1;
+	if (!req->config->linux)
+		req->config->linux = pb_new(&cri__linux_container_config__descriptor, a);
+	lin = req->config->linux;
+	if (!lin->resources)
+		lin->resources = pb_new(&cri__linux_container_resources__descriptor, a);
+	merge_resources(lin->resources, new);
+	buf_reset(&c->request);
+	if (pb_pack(&req->base, &c->request, err) < 0)
+		return -1;
+	return record_write(c->pod->svc->rootfd, path, "config", c->request.data,
+			    c->request.len, false, err);
+}
+
+static void update_done(struct pending *q, struct chan_msg *m, const struct err *err)
+{
+	Cri__UpdateContainerResourcesResponse resp =
+		CRI__UPDATE_CONTAINER_RESOURCES_RESPONSE__INIT;
+	struct ctr *c = map_get(&q->svc->ctr_ids, q->id);
+	const Cri__UpdateContainerResourcesRequest *req;
+	ARENA_AUTO arena = {0};
+	ProtobufCMessage *msg;
+	struct err e;
+
+	(void)m;
+	if (!err && c &&
+	    (pb_unpack(&cri__update_container_resources_request__descriptor, q->msg.data,
+		       q->msg.len, &arena, &msg, &e) < 0 ||
+	     (req = (const void *)msg, keep_resources(c, req->linux, &arena, &e)) < 0))
+		err = &e;
+	if (err)
+		grpc_fail(q->call, err);
+	else
+		call_reply(q->call, &resp.base);
+}
+
+void do_UpdateContainerResources(struct rpc *r)
+{
+	const Cri__UpdateContainerResourcesRequest *req = (const void *)r->req;
+	Cri__UpdateContainerResourcesResponse resp =
+		CRI__UPDATE_CONTAINER_RESOURCES_RESPONSE__INIT;
+	struct err err;
+	struct ctr *c = ctr_find(r->svc, req->container_id, &err);
+	JSON_MUT_AUTO d = NULL;
+	yyjson_mut_val *resources;
+	struct pending *q;
+
+	if (!c)
+		return rpc_fail(r, &err);
+	if (ctr_state(c) == CRI__CONTAINER_STATE__CONTAINER_EXITED) {
+		err_set(&err, ERR_STATE, "container %s has ended", c->id);
+		return rpc_fail(r, &err);
+	}
+	if (!req->linux)
+		return rpc_reply(r, &resp.base);
+	d = shim_op("ctr.update", c->id);
+	resources = json_add_obj(d, yyjson_mut_doc_get_root(d), "resources");
+	if (spec_add_resources(req->linux, d, resources, &err) < 0)
+		return rpc_fail(r, &err);
+	q = shim_request(c->pod, r->call, c->id, d, NULL, update_done);
+	if (q)
+		buf_add(&q->msg, r->msg, r->len);
 }
 
 static const char *meta(const struct ctr *c, const char *key)

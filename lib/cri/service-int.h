@@ -88,6 +88,7 @@ struct pending {
 	uint32_t serial;
 	struct grpc_call *call; /* may be NULL */
 	char id[ID_LEN + 1];	/* of the container, if it is about one */
+	struct buf msg;		/* the call's request, if done needs it */
 	void (*done)(struct pending *p, struct chan_msg *reply, const struct err *err);
 };
 
@@ -134,11 +135,14 @@ void rpc_absent(struct rpc *r, const char *id, const ProtobufCMessage *done,
 /* shims.c: the connections to the shims */
 /* A request of the shim's protocol about a pod or container. */
 yyjson_mut_doc *shim_op(const char *op, const char *id);
-/* Sends a request to the pod's shim; done is called exactly once, later. */
-void shim_request(struct pod *p, struct grpc_call *call, const char *ctr_id,
-		  yyjson_mut_doc *d, const struct buf *blob,
-		  void (*done)(struct pending *p, struct chan_msg *reply,
-			       const struct err *err));
+/*
+ * Sends a request to the pod's shim; done is called exactly once. NULL if that was at once,
+ * with an error.
+ */
+struct pending *shim_request(struct pod *p, struct grpc_call *call, const char *ctr_id,
+			     yyjson_mut_doc *d, const struct buf *blob,
+			     void (*done)(struct pending *p, struct chan_msg *reply,
+					  const struct err *err));
 int shim_attach(struct pod *p, int fd_taken, struct err *err);
 /* The pod is NOTREADY and its containers have ended: in the index only. */
 void shim_without(struct pod *p, const char *why);
@@ -215,33 +219,34 @@ void orphans_free(struct cri_service *s);
 yyjson_doc *ctr_spec_load(struct cri_service *s, const struct ctr *c);
 
 /* Handlers: one per RPC that works. They end the call or leave it pending. */
-#define CRI_HANDLERS(X)        \
-	X(Version)             \
-	X(Status)              \
-	X(RuntimeConfig)       \
-	X(RunPodSandbox)       \
-	X(StopPodSandbox)      \
-	X(RemovePodSandbox)    \
-	X(PodSandboxStatus)    \
-	X(ListPodSandbox)      \
-	X(CreateContainer)     \
-	X(StartContainer)      \
-	X(StopContainer)       \
-	X(RemoveContainer)     \
-	X(ContainerStatus)     \
-	X(ListContainers)      \
-	X(ExecSync)            \
-	X(Exec)                \
-	X(ReopenContainerLog)  \
-	X(ContainerStats)      \
-	X(ListContainerStats)  \
-	X(PodSandboxStats)     \
-	X(ListPodSandboxStats) \
-	X(PullImage)           \
-	X(ListImages)          \
-	X(ImageStatus)         \
-	X(RemoveImage)         \
-	X(ImageFsInfo)         \
+#define CRI_HANDLERS(X)             \
+	X(Version)                  \
+	X(Status)                   \
+	X(RuntimeConfig)            \
+	X(RunPodSandbox)            \
+	X(StopPodSandbox)           \
+	X(RemovePodSandbox)         \
+	X(PodSandboxStatus)         \
+	X(ListPodSandbox)           \
+	X(CreateContainer)          \
+	X(StartContainer)           \
+	X(StopContainer)            \
+	X(RemoveContainer)          \
+	X(ContainerStatus)          \
+	X(ListContainers)           \
+	X(ExecSync)                 \
+	X(Exec)                     \
+	X(UpdateContainerResources) \
+	X(ReopenContainerLog)       \
+	X(ContainerStats)           \
+	X(ListContainerStats)       \
+	X(PodSandboxStats)          \
+	X(ListPodSandboxStats)      \
+	X(PullImage)                \
+	X(ListImages)               \
+	X(ImageStatus)              \
+	X(RemoveImage)              \
+	X(ImageFsInfo)              \
 	X(UpdateRuntimeConfig)
 #define X(name) void do_##name(struct rpc *r);
 CRI_HANDLERS(X)

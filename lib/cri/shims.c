@@ -43,6 +43,7 @@ static void finish(struct pending *q, struct chan_msg *m, const struct err *err)
 {
 	list_del(&q->node);
 	q->done(q, m, err);
+	buf_done(&q->msg);
 	free(q);
 }
 
@@ -113,10 +114,10 @@ static struct pending *pending_new(struct pod *p, struct grpc_call *call,
 	return q;
 }
 
-void shim_request(struct pod *p, struct grpc_call *call, const char *ctr_id,
-		  yyjson_mut_doc *d, const struct buf *blob,
-		  void (*done)(struct pending *q, struct chan_msg *reply,
-			       const struct err *err))
+struct pending *shim_request(struct pod *p, struct grpc_call *call, const char *ctr_id,
+			     yyjson_mut_doc *d, const struct buf *blob,
+			     void (*done)(struct pending *q, struct chan_msg *reply,
+					  const struct err *err))
 {
 	struct pending *q = pending_new(p, call, ctr_id, done);
 	struct err err;
@@ -129,8 +130,10 @@ void shim_request(struct pod *p, struct grpc_call *call, const char *ctr_id,
 	else if (chan_send(p->chan, CHAN_REQUEST, q->serial, d, blob ? blob->data : NULL,
 			   blob ? blob->len : 0, NULL, 0) < 0)
 		err_set(&err, ERR_EXHAUSTED, "the request is too large");
-	if (err.code)
-		finish(q, NULL, &err);
+	if (!err.code)
+		return q;
+	finish(q, NULL, &err);
+	return NULL;
 }
 
 static void cleaned(void *data, const struct err *err)

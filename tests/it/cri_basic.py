@@ -15,7 +15,7 @@ from cri import fails  # noqa: E402
 from crid import BOX, NS_NODE, REGISTRY  # noqa: E402
 from frame import equal, holds, until  # noqa: E402
 
-NOT_YET = """StreamPodSandboxes StreamContainers UpdateContainerResources Attach PortForward
+NOT_YET = """StreamPodSandboxes StreamContainers Attach PortForward
 StreamContainerStats
 StreamPodSandboxStats CheckpointContainer GetContainerEvents
 ListMetricDescriptors ListPodSandboxMetrics StreamPodSandboxMetrics UpdatePodSandboxResources

@@ -520,6 +520,48 @@ def test_resources(b):
     equal((got.memory_limit_in_bytes, got.cpu_quota), (64 << 20, 25000), "status")
 
 
+def test_update_resources(b):
+    """Limits of a running container, and of one that has not started."""
+
+    def limits(ctr):
+        memory = cgroup_file(b, ctr, "memory", "memory.limit_in_bytes", "memory.max")
+        quota = cgroup_file(b, ctr, "cpu", "cpu.cfs_quota_us", "cpu.max")
+        return int(memory), quota.split()[0]
+
+    def shown(ctr):
+        got = b.status(ctr).resources.linux
+        return got.memory_limit_in_bytes, got.cpu_quota, got.cpu_period, got.cpuset_cpus
+
+    def update(ctr, **new):
+        b.client.UpdateContainerResources(container_id=ctr, linux=new)
+
+    pod = host_pod(b)
+    resources = {"cpu_period": 50000, "cpu_quota": 25000, "memory_limit_in_bytes": 64 << 20}
+    ctr = b.sleeper(pod, resources=resources)
+    update(ctr, memory_limit_in_bytes=96 << 20)
+    equal(limits(ctr), (96 << 20, "25000"), "after more memory")
+    update(ctr, memory_limit_in_bytes=48 << 20, cpu_quota=10000, cpuset_cpus="0")
+    equal(limits(ctr), (48 << 20, "10000"), "after less of all")
+    equal(cgroup_file(b, ctr, "cpuset", "cpuset.cpus", "cpuset.cpus"), "0", "cpuset")
+    equal(shown(ctr), (48 << 20, 10000, 50000, "0"), "status")
+    made = b.create(pod, "sleep 1000", resources=resources)
+    update(made, memory_limit_in_bytes=32 << 20)
+    b.restart()
+    equal(shown(ctr), (48 << 20, 10000, 50000, "0"), "status after a restart")
+    b.client.StartContainer(container_id=made)
+    equal(limits(made), (32 << 20, "25000"), "of the one that was updated before its start")
+    equal(shown(made)[:2], (32 << 20, 25000), "its status")
+    for bad in ({"memory_limit_in_bytes": -5}, {"cpuset_cpus": "x"}):
+        call = b.client.UpdateContainerResources
+        fails("INVALID_ARGUMENT", call, container_id=ctr, linux=bad)
+    equal(limits(ctr), (48 << 20, "10000"), "after what was refused")
+    update(ctr)
+    b.client.StopContainer(container_id=ctr)
+    call = b.client.UpdateContainerResources
+    fails("FAILED_PRECONDITION", call, container_id=ctr, linux={"cpu_quota": 5000})
+    fails("NOT_FOUND", call, container_id="f" * 64, linux={})
+
+
 def test_oom_score_is_clamped(b):
     """A negative score without CAP_SYS_RESOURCE must not keep the container from starting."""
     ctr = b.sleeper(host_pod(b), resources={"oom_score_adj": -998})
