@@ -35,7 +35,7 @@ static int place_fds(const struct birth *b)
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), high[4];
 
 	for (int i = 0; i < 4; i++) {
-		int fd = b->fds[i] < 0 && i < 3 ? null : b->fds[i];
+		int fd = i < 3 && b->fds[i] < 0 ? null : b->fds[i];
 
 		high[i] = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 10);
 		if (fd >= 0 && high[i] < 0)
@@ -113,7 +113,7 @@ pid_t spawn_words(struct init *in, const char *const *words, const int fds[4],
 	pid_t pid;
 
 	(void)in;
-	while (words[n] && n < WORDS - 1) {
+	while (n < WORDS - 1 && words[n]) {
 		b.argv[n] = words[n];
 		n++;
 	}

@@ -62,7 +62,7 @@ static int status(int fd, const char *name, struct err *err)
 static int put_all(const char *data, size_t n, struct err *err)
 {
 	/* the terminal's, not the log's, to be controlled by nobody */
-	char text[AT_ONCE];
+	char text[AT_ONCE] = {0};
 
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)data[i];
