@@ -650,6 +650,24 @@ uint64_t launch_oom_kills(struct container *ct)
 	return cgroup_oom_kills(ct->shim->cgroups, ct->cgroup);
 }
 
+int launch_update(const struct container *ct, const struct resources *r, struct err *err)
+{
+	const struct cgroups *g = ct->shim->cgroups;
+
+	/* systemd writes its properties anew when it likes */
+	if (is_scope(ct->cgroup)) {
+		struct systemd *bus = systemd_open(false, err);
+		int rc = bus ? systemd_update(bus, last_part(ct->cgroup), g, ct->cgroup,
+					      r, err)
+			     : -1;
+
+		systemd_free(bus);
+		if (rc < 0)
+			return -1;
+	}
+	return resources_update(g, ct->cgroup, r, err);
+}
+
 int launch_cgroup_remove(struct shim *s, const char *path, struct err *err)
 {
 	if (cgroup_kill(s->cgroups, path, SIGKILL, err) < 0)

@@ -44,6 +44,10 @@ void launch_kill_all(struct container *ct);
 /* How many processes of its cgroup the kernel's OOM killer has killed. */
 uint64_t launch_oom_kills(struct container *ct);
 
+/* In a worker. Other limits for a running container. 0 or -1. */
+struct resources;
+int launch_update(const struct container *ct, const struct resources *r, struct err *err);
+
 /* In a worker. Removes the container's cgroup; a missing one is success. */
 int launch_cgroup_remove(struct shim *s, const char *path, struct err *err);
 

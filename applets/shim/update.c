@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "cgroup/cgroup.h"
 #include "shim/container.h"
+#include "shim/launch.h"
 
 struct update {
 	struct shim *s;
@@ -33,9 +34,7 @@ static int update_work(void *arg, struct work_result *res, struct err *err)
 	if (resources_parse(text.data, text.len, &arena, &r, err) < 0)
 		return -1;
 	/* one that has not started has no group yet */
-	return ct->state == CTR_RUNNING
-		       ? resources_update(u->s->cgroups, ct->cgroup, &r, err)
-		       : 0;
+	return ct->state == CTR_RUNNING ? launch_update(ct, &r, err) : 0;
 }
 
 /* The members of from take the place of those of to, group by group (cpu, memory). */
