@@ -263,7 +263,9 @@ class Node:
         """A command on the console: what it printed. status None: any; else it must end so."""
         with self.lock:
             self.at = len(self.text)
-        self.send(command)
+        self.write(command)
+        self.expect(re.escape(command), 30)  # a slow line's echo would be among the output
+        self.send("")
         begin = self.at
         self.expect(PROMPT, timeout)
         with self.lock:
