@@ -181,6 +181,10 @@ static int run(int argc, char **argv, struct err *err)
 	c.path = str_starts(o.argv[0], "/") ? o.argv[0]
 					    : arena_fmt(&arena, "/dev/%s", o.argv[0]);
 	setsid(); /* fails if we lead one already */
+	/* these are for us, not for what a person starts: a runtime would wait for a word */
+	unsetenv("NOTIFY_SOCKET");
+	unsetenv("WATCHDOG_USEC");
+	unsetenv("WATCHDOG_PID");
 	/* what a child prints passes the filter: it may as well not draw */
 	setenv("TERM", "dumb", 1);
 	while (c.mode == NODE_OFF)

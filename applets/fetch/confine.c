@@ -46,6 +46,9 @@ static const int calls[] = {
 	SYS_fstat,
 	SYS_newfstatat,
 	SYS_lseek,
+#ifdef SYS__llseek
+	SYS__llseek, /* musl's lseek on ppc64le */
+#endif
 	SYS_fcntl,
 	SYS_openat,
 	SYS_ioctl,

@@ -79,6 +79,9 @@ static const int calls[] = {
 	SYS_openat,
 	SYS_fstat,
 	SYS_lseek,
+#ifdef SYS__llseek
+	SYS__llseek, /* musl's lseek on ppc64le */
+#endif
 	SYS_fcntl,
 	SYS_ioctl, /* the resolver: names of links in addresses */
 	SYS_socket,

@@ -40,6 +40,9 @@ static const int calls[] = {
 	SYS_mprotect,	   SYS_rt_sigprocmask,
 	SYS_rt_sigreturn,  SYS_restart_syscall,
 	SYS_exit,	   SYS_exit_group,
+#ifdef SYS__llseek
+	SYS__llseek, /* musl's lseek on ppc64le */
+#endif
 #ifdef SYS_epoll_wait
 	SYS_epoll_wait,
 #endif

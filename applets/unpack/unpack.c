@@ -95,6 +95,9 @@ static const int calls[] = {
 	SYS_clock_gettime,
 	SYS_getpid,
 	SYS_restart_syscall,
+#ifdef SYS__llseek
+	SYS__llseek, /* musl's lseek on ppc64le */
+#endif
 #ifdef SYS_newfstatat
 	SYS_newfstatat,
 #endif
