@@ -169,12 +169,14 @@ static void add_text(struct buf *out, const char *s)
 
 void seccomp_profile_serialize(const struct seccomp_profile *p, struct buf *out)
 {
-	const struct scmp_version *v = seccomp_version();
-
-	/* what this file makes of a profile has a version, too */
+	/*
+	 * What this file makes of a profile has a version, too. Nothing of the library is
+	 * called: with a cached filter its pages are not even looked at. The number of the
+	 * call is another on each architecture.
+	 */
 	add_text(out, "cribox filter 1");
-	buf_add_fmt(out, "%u.%u.%u %x %x ", v->major, v->minor, v->micro,
-		    seccomp_arch_native(), p->action);
+	buf_add_fmt(out, "%d.%d.%d %d %x ", SCMP_VER_MAJOR, SCMP_VER_MINOR,
+		    SCMP_VER_MICRO, SYS_seccomp, p->action);
 	add_u64(out, p->narchs);
 	for (size_t i = 0; i < p->narchs; i++)
 		buf_add_be32(out, p->archs[i]);
