@@ -45,6 +45,7 @@
 	X(mv)       \
 	X(netd)     \
 	X(nsenter)  \
+	X(nslookup) \
 	X(oci)      \
 	X(pause)    \
 	X(ping)     \
