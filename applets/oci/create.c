@@ -202,6 +202,8 @@ int create_prepare(struct create *c, struct err *err)
 	if (read_bundle(c, err) < 0 || check_root(c, err) < 0 ||
 	    check_terminal(c, err) < 0)
 		return -1;
+	if (!c->console_socket)
+		wait_size(oci_spec_process(c->ctr.spec));
 	add_listen_fds(c);
 	if (check_preserved(c, err) < 0)
 		return -1;

@@ -297,6 +297,8 @@ static int run(struct exec *x, struct ctr *c, const struct cgroups *g, struct er
 		return -1;
 	if (p.terminal && socket < 0 && sock_pair(pair, err) < 0)
 		return -1;
+	if (socket < 0)
+		wait_size(&p);
 	oci_exec_init(&how);
 	how.pidfd = pidfd;
 	how.pid = c->pid;

@@ -28,6 +28,16 @@ int wait_master(int sock, struct err *err)
 	return fd;
 }
 
+void wait_size(struct oci_process *p)
+{
+	unsigned short rows, cols;
+
+	if (p->terminal && tty_get_size(0, &rows, &cols) == 0) {
+		p->rows = rows;
+		p->cols = cols;
+	}
+}
+
 /* The bytes on their way between the terminals: what could not be written waits. */
 struct way {
 	int from, to;
