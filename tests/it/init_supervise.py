@@ -5,6 +5,7 @@ same code as on a machine; only what needs a machine (mounts, modules, disks) is
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -349,4 +350,7 @@ def test_not_process_one(_):
     holds(done.stdout, "process 1")
 
 
-sys.exit(frame.run([f for n, f in list(globals().items()) if n.startswith("test_")]))
+try:
+    sys.exit(frame.run([f for n, f in list(globals().items()) if n.startswith("test_")]))
+finally:
+    shutil.rmtree(WORK)
