@@ -13,7 +13,7 @@
 #include "wire/ip.h"
 #include "wire/nl.h"
 
-enum { IP_LINKS = 4096, IP_KERNEL_ERROR = 2 /* exit status, as iproute2's */ };
+enum { IP_KERNEL_ERROR = 2 /* exit status, as iproute2's */ };
 
 /* What -4, -br and so on say, and what all commands need. */
 struct ip_run {

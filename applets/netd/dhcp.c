@@ -35,11 +35,6 @@ static const char *const names[DHCP_STATES] = {
 	[DHCP_REBINDING] = "rebinding",
 };
 
-const char *dhcp_state_name(enum dhcp_state s)
-{
-	return names[s];
-}
-
 static struct log *log_of(const struct dhcp *d)
 {
 	return &d->link->netd->s->log;

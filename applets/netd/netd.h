@@ -189,7 +189,6 @@ void dhcp_configure(struct dhcp *d);
 
 void dhcp_release(struct dhcp *d); /* gives the lease back and ends */
 void dhcp_done(struct dhcp *d);	   /* the link is gone */
-const char *dhcp_state_name(enum dhcp_state s);
 
 /* --- dhcpio.c: its sockets, and the lease's file ------------------------------------------ */
 

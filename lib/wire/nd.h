@@ -13,12 +13,12 @@
 #include "wire/ip.h"
 #include "wire/nl.h"
 
-enum { ND_ITEMS = 8, ND_NAME = 256, ND_FOREVER = UINT32_MAX };
+enum { ND_ITEMS = 8, ND_NAME = 256 };
 
 /* One option. A lifetime of 0 takes back what it lists. */
 struct nd_option {
 	uint32_t index;	   /* of the link */
-	uint32_t lifetime; /* seconds; ND_FOREVER */
+	uint32_t lifetime; /* seconds; UINT32_MAX: for ever */
 	unsigned nservers, ndomains;
 	struct ip servers[ND_ITEMS];
 	char domains[ND_ITEMS][ND_NAME]; /* letters, digits, '-', '_', '.' only */
