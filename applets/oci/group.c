@@ -185,12 +185,24 @@ int group_update(const struct ctr *c, const struct cgroups *g, const struct reso
 	return resources_update(g, c->cgroup, r, err);
 }
 
+/* A create that died may have left a unit, but one in use is another container's. */
+static bool is_anothers(struct systemd *bus, const struct ctr *c, const struct cgroups *g)
+{
+	struct err ignored;
+	STR_AUTO path = *c->cgroup ? NULL : systemd_group(bus, c->scope, &ignored);
+	unsigned n = 0;
+
+	return path && g && cgroup_pids(g, path, count_pid, &n, &ignored) == 0 && n > 0;
+}
+
 /* Where no manager answers, there is no unit. */
-static int stop_unit(const struct ctr *c, struct err *err)
+static int stop_unit(const struct ctr *c, const struct cgroups *g, struct err *err)
 {
 	struct systemd *bus = systemd_open(c->user_systemd, err);
-	int r = bus ? systemd_stop(bus, c->scope, err) : -1;
+	int r = -1;
 
+	if (bus)
+		r = is_anothers(bus, c, g) ? 0 : systemd_stop(bus, c->scope, err);
 	systemd_free(bus);
 	return r < 0 && !bus && err->code == ERR_UNAVAILABLE ? 0 : r;
 }
@@ -201,8 +213,7 @@ int group_remove(const struct ctr *c, const struct cgroups *g, struct err *err)
 
 	if (has_files && cgroup_kill(g, c->cgroup, SIGKILL, err) < 0)
 		return -1;
-	/* without a path it was never ours; if it is there, it goes with our death */
-	if (c->scope && *c->cgroup && stop_unit(c, err) < 0)
+	if (c->scope && stop_unit(c, g, err) < 0)
 		return -1;
 	return has_files ? cgroup_remove(g, c->cgroup, REMOVE_MS, err) : 0;
 }

@@ -256,7 +256,7 @@ static int listen_to_jobs(struct systemd *s, struct err *err)
 	if (call(s, &o, err) < 0)
 		return -1;
 	buf_reset(&out);
-	begin(s, &o, &out, "Subscribe", "", NULL);
+	begin(s, &o, &out, "Subscribe", "", "");
 	if (call(s, &o, err) < 0)
 		return -1;
 	s->listening = true;
@@ -311,8 +311,7 @@ static bool drop_unknown(struct props *p, const struct err *err)
 	return false;
 }
 
-/* The group's path, which the manager knows: it may lie below the user's. */
-static char *group_of(struct systemd *s, const char *unit, struct err *err)
+char *systemd_group(struct systemd *s, const char *unit, struct err *err)
 {
 	const char *kind = is_slice(unit) ? "Slice" : "Scope";
 	struct dbus_out o;
@@ -434,7 +433,7 @@ int systemd_start(struct systemd *s, const struct systemd_start *how, char **ret
 		pid = hold(&holder, err);
 	if (pid >= 0 && collect(p, how, pid, err) == 0 && listen_to_jobs(s, err) == 0 &&
 	    start(s, unit, p, err) == 0) {
-		group = group_of(s, unit, err);
+		group = systemd_group(s, unit, err);
 		if (!group) {
 			struct err ignored;
 

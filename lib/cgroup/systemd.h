@@ -88,6 +88,12 @@ int systemd_attach(struct systemd *s, const char *unit, pid_t pid, struct err *e
 int systemd_update(struct systemd *s, const char *unit, const struct cgroups *g,
 		   const char *path, const struct resources *r, struct err *err);
 
+/*
+ * The path of the unit's group, which the manager knows: it may lie below the user's.
+ * Caller frees; NULL: there is no such unit, or it is not active.
+ */
+char *systemd_group(struct systemd *s, const char *unit, struct err *err);
+
 /* Stops the unit, which kills what is in it, and forgets it. A missing one is success. */
 int systemd_stop(struct systemd *s, const char *unit, struct err *err);
 

@@ -483,14 +483,14 @@ void dbus_begin(struct dbus_out *o, const struct dbus_msg *m)
 	dbus_put_u32(o, 0); /* of the body */
 	dbus_put_u32(o, m->serial);
 	array = dbus_array(o, '(');
-	for (uint8_t code = FIELD_PATH; code <= FIELD_SIGNATURE; code++) {
+	for (unsigned code = FIELD_PATH; code <= FIELD_SIGNATURE; code++) {
 		char type[2] = {0};
 		const char **s = string_field(&copy, code, type);
 
 		if (s ? str_empty(*s) : !m->reply_serial)
 			continue;
 		dbus_put_struct(o);
-		dbus_put_u8(o, code);
+		dbus_put_u8(o, (uint8_t)code);
 		dbus_put_sig(o, s ? type : "u");
 		if (!s)
 			dbus_put_u32(o, m->reply_serial);
