@@ -49,12 +49,12 @@ def test_container(b):
     between(time.time() - 5, s.cpu.timestamp / 1e9, time.time() + 1, "time stamp")
     first = s.cpu.usage_core_nano_seconds.value
     between(1, first, 60e9, "CPU time")
-    b.sync(ctr, "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done")
+    b.sync(ctr, "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done", timeout=60)
     time.sleep(1.1)
     s = b.client.ContainerStats(container_id=ctr).stats
     used = s.cpu.usage_core_nano_seconds.value - first
-    between(10e6, used, 10e9, "CPU time of a loop")
-    between(used / 20, s.cpu.usage_nano_cores.value * 1.0, used, "its rate")
+    between(5e6, used, 60e9, "CPU time of a loop")
+    between(used / 60, s.cpu.usage_nano_cores.value * 1.0, used, "its rate")
     b.client.StopContainer(container_id=ctr)
     s = b.client.ContainerStats(container_id=ctr).stats
     equal((s.attributes.id, s.HasField("cpu")), (ctr, False), "of one that has ended")
