@@ -526,9 +526,9 @@ test_the_runtime_is_killed()
 {
 	bundle :test:c8
 	cd $t/bundle || fail bundle
-	for i in 1 2 3 4 5 6 7 8; do
+	for i in 03 06 09 12 15 18 21 24 27 30 35 40; do
 		cribox oci --systemd-cgroup run -d c8 >$t/out 2>&1 </dev/null &
-		sleep 0.0$i
+		sleep 0.$i
 		kill -9 $! 2>/dev/null || true
 		wait $! 2>/dev/null || true
 		run cribox oci delete -f c8
