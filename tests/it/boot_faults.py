@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """What may be wrong with a machine, each as a boot: the node reaches running services, or a screen that
 says what to do, in bounded time; and says what is wrong. Two of them on s390x, too."""
-# timeout: 900
+# timeout: 1200
 
 import concurrent.futures
 import os

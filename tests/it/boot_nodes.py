@@ -3,7 +3,7 @@
 with a state partition, a NIC with DHCP and one with a static address, and does what a node does.
 
 boot_nodes.py [ARCH...]"""
-# timeout: 900
+# timeout: 1200
 
 import concurrent.futures
 import os

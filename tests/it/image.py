@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """The node image: the same bits from the same input, its size, its modules as kmod sees them."""
-# timeout: 300
+# timeout: 900
 
 import os
 import shutil
