@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -400,6 +402,60 @@ static int open_nofollow(struct oci_root *r, const char *path, bool dir, struct 
 	return fd < 0 ? err_sys(err, errno, "open %s", path) : fd;
 }
 
+/* True if fd is in a procfs that this container has got. */
+static bool on_proc(const struct oci_root *r, int fd)
+{
+	struct stat at, st;
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC || fstat(fd, &at) < 0)
+		return false;
+	for (size_t i = 0; i < r->nmounted; i++)
+		if (r->mounted[i].fd >= 0 && fstat(r->mounted[i].fd, &st) == 0 &&
+		    st.st_dev == at.st_dev)
+			return true;
+	return false;
+}
+
+/*
+ * What /proc says decides what a container may do: it is a procfs, and only files that are
+ * known to be harmless are covered in it (CVE-2015-3631, CVE-2019-16884).
+ */
+static int check_proc(const struct oci_root *r, const char *path, int mount, int target,
+		      struct err *err)
+{
+	static const char *const harmless[] = {
+		"/proc/cpuinfo",
+		"/proc/diskstats",
+		"/proc/loadavg",
+		"/proc/meminfo",
+		"/proc/net/dev",
+		"/proc/slabinfo",
+		"/proc/stat",
+		"/proc/swaps",
+		"/proc/sys/crypto/fips_enabled",
+		"/proc/sys/kernel/ns_last_pid",
+		"/proc/uptime",
+	};
+	struct statfs fs;
+
+	if (same_path(path, "/proc")) {
+		if (fstatfs(mount, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC)
+			return 0;
+		return err_set(
+			err, ERR_INVALID,
+			"\"/proc\" cannot be mounted because it is not of type proc");
+	}
+	for (size_t i = 0; i < ARRAY_LEN(harmless); i++)
+		if (same_path(path, harmless[i]))
+			return 0;
+	if (on_proc(r, target))
+		return err_set(err, ERR_INVALID,
+			       "\"%s\" cannot be mounted because it is inside /proc",
+			       path);
+	return 0;
+}
+
 static int op_bind(struct oci_root *r, const struct oci_op *op, struct err *err)
 {
 	FD_AUTO target = -1;
@@ -413,7 +469,8 @@ static int op_bind(struct oci_root *r, const struct oci_op *op, struct err *err)
 		target = open_nofollow(r, op->path, S_ISDIR(st.st_mode), err);
 	else
 		target = oci_make(r, op->path, S_ISDIR(st.st_mode), 0755, err);
-	if (target < 0 || mount_attach(op->fd, target, err) < 0)
+	if (target < 0 || check_proc(r, op->path, op->fd, target, err) < 0 ||
+	    mount_attach(op->fd, target, err) < 0)
 		return err_wrap(err, "bind mount %s at %s", str_or_empty(op->source),
 				op->path);
 	oci_remember(r, op->path, -1);
@@ -563,7 +620,8 @@ static int op_mount(struct oci_root *r, const struct oci_op *op, struct err *err
 		if (from < 0 || copy_up(from, fd, 0, err) < 0)
 			return err_wrap(err, "mount at %s", op->path);
 	}
-	if (mount_attach(fd, target, err) < 0)
+	if (check_proc(r, op->path, fd, target, err) < 0 ||
+	    mount_attach(fd, target, err) < 0)
 		return err_wrap(err, "mount %s at %s", op->type, op->path);
 	oci_remember(r, op->path, fd_take(&fd));
 	return 0;

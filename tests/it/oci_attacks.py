@@ -329,12 +329,45 @@ def test_a_false_proc_of_the_image(bed):
     c["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
     c["process"]["oomScoreAdj"] = 500
     done = bed.run(c)
-    equal((done.returncode, done.stdout) in ((0, "1\n"), (1, "")), True, "%r" % done)
+    equal(done.returncode, 1, "status with a false /proc: %r" % done)
+    holds(done.stderr, "not of type proc")
+    # where it is not /proc, nothing of ours goes there either
+    for m in c["mounts"]:
+        if m["destination"] == "/proc":
+            m["destination"] = "/fake"
+    c["mounts"].insert(0, {"destination": "/proc", "type": "proc", "source": "proc"})
+    equal(bed.output(c), "1\n")
     for label in ("apparmorProfile", "selinuxLabel"):
         c = copy.deepcopy(c)
         c["process"][label] = "cribox-none"
         equal(bed.run(c).returncode, 1, "status with the label of a profile that is not there")
     equal(snapshot(fake), before, "the false /proc")
+
+
+def test_nothing_covers_proc(bed):
+    """CVE-2015-3629, CVE-2015-3631: volumes over what /proc says, by name and through links."""
+    src = os.path.join(bed.dir, "src")
+    os.mkdir(src)
+    open(os.path.join(bed.dir, "file"), "w").write("mine")
+    os.symlink("/proc/sys", os.path.join(bed.rootfs, "way"))
+    for path in ("/proc/sys", "/proc/sys/kernel", "/proc/1", "/proc/self/attr", "/proc/../proc/sys", "/way", "//proc//sys/"):
+        for mount in ({"type": "bind", "source": src, "options": ["bind"]}, {"type": "tmpfs", "source": "x"}):
+            c = bed.config("true")
+            c["mounts"].append(dict(mount, destination=path))
+            done = bed.run(c)
+            equal(done.returncode, 1, "status of a %s over %s: %r" % (mount["type"], path, done.stderr))
+    c = bed.config("cat", "/proc/meminfo")
+    file = {"type": "bind", "source": os.path.join(bed.dir, "file"), "options": ["bind"]}
+    c["mounts"].append(dict(file, destination="/proc/meminfo"))
+    equal(bed.output(c), "mine")
+
+
+def test_names_of_digits(bed):
+    """CVE-2016-3697: a user of the image whose name is a number."""
+    bed.write("etc/passwd", "31337:x:0:0:root:/root:/bin/sh\n")
+    bed.background(bed.config("sleep", "100"))
+    equal(bed.call("exec", "-u", "31337", "c", "id", "-u").stdout, "31337\n")
+    equal(bed.call("delete", "-f", "c").returncode, 0)
 
 
 def test_chains_of_links(bed):
