@@ -49,6 +49,7 @@
 	X(oci)      \
 	X(pause)    \
 	X(ping)     \
+	X(preload)  \
 	X(ps)       \
 	X(pull)     \
 	X(rm)       \

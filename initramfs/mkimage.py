@@ -87,13 +87,16 @@ def root_tree(args, kernel, version):
 def payload_tree(args, kernel, version):
     """What does not belong into memory; None if there is nothing."""
     tree = cpio.Tree()
-    for number, layout in enumerate(args.images.split()):
+    for layout in args.images.split():
+        name = os.path.basename(os.path.abspath(layout))
         if not os.path.isfile(os.path.join(layout, "oci-layout")):
             raise ValueError("IMAGES=%s: not an OCI layout (no file oci-layout)" % layout)
+        if "images/" + name in tree.entries:
+            raise ValueError("IMAGES: there are two layouts with the name %s" % name)
         part = cpio.Tree()
         part.add(layout)
         for path, entry in part.entries.items():
-            tree.put("images/%d/%s" % (number, path), *entry)
+            tree.put("images/%s/%s" % (name, path), *entry)
     if args.kubelet:
         tree.copy("bin/kubelet", args.kubelet, 0o755)
     if args.module_set == "full":

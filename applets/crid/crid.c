@@ -165,6 +165,7 @@ static int serve(struct crid *d, struct err *err)
 			.cni_builtin = d->st.cni_builtin},
 		.state = d->st.state,
 		.registry_dir = d->st.registry_dir,
+		.preload_dir = d->st.preload_dir,
 		.version = CRIBOX_VERSION,
 		.config_json = settings_json(&d->st),
 	};
@@ -246,6 +247,7 @@ const struct applet applet_crid = {
 		 "  --listen unix://PATH the CRI socket; may be repeated\n"
 		 "                       (unix:///run/cribox/crid.sock)\n"
 		 "  --registry-dir DIR   HOST/hosts.toml below it (/etc/cribox/certs.d)\n"
+		 "  --preload-dir DIR    OCI layouts below it come before registries\n"
 		 "  --cni-conf-dir DIR   pod networks (/etc/cni/net.d)\n"
 		 "  --cni-bin-dir DIR    CNI plugins (/opt/cni/bin), else the built-in "
 		 "ones\n"

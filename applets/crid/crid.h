@@ -18,6 +18,7 @@ struct settings {
 	const char *listen[CRID_MAX_LISTEN]; /* "unix:///path" */
 	unsigned nlisten;
 	const char *registry_dir;
+	const char *preload_dir;
 	const char *cni_conf_dir, *cni_bin_dir, *cni_cache_dir, *cni_subnet;
 	const char *cni_builtin;   /* "auto", or "never": wait for a configuration */
 	const char *cgroup_driver; /* "cgroupfs", "systemd" */

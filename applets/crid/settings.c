@@ -27,6 +27,7 @@ static const struct key {
 	{"root", offsetof(struct settings, root)},
 	{"state", offsetof(struct settings, state)},
 	{"registry-dir", offsetof(struct settings, registry_dir)},
+	{"preload-dir", offsetof(struct settings, preload_dir)},
 	{"cni-conf-dir", offsetof(struct settings, cni_conf_dir)},
 	{"cni-bin-dir", offsetof(struct settings, cni_bin_dir)},
 	{"cni-cache-dir", offsetof(struct settings, cni_cache_dir)},
@@ -156,15 +157,23 @@ static int read_drop_ins(struct settings *st, struct err *err)
 
 enum { OPT_CONFIG = 256, OPT_SET, OPT_CHECK, OPT_UNIT, OPT_KEY };
 
-static const struct option options[] = {
-	{"config", 1, NULL, OPT_CONFIG},      {"set", 1, NULL, OPT_SET},
-	{"check-config", 0, NULL, OPT_CHECK}, {"print-unit", 0, NULL, OPT_UNIT},
-	{"root", 1, NULL, OPT_KEY},	      {"state", 1, NULL, OPT_KEY},
-	{"listen", 1, NULL, OPT_KEY},	      {"registry-dir", 1, NULL, OPT_KEY},
-	{"cni-conf-dir", 1, NULL, OPT_KEY},   {"cni-bin-dir", 1, NULL, OPT_KEY},
-	{"cni-cache-dir", 1, NULL, OPT_KEY},  {"cni-subnet", 1, NULL, OPT_KEY},
-	{"cni-builtin", 1, NULL, OPT_KEY},    {"log-level", 1, NULL, OPT_KEY},
-	{"cgroup-driver", 1, NULL, OPT_KEY},  {NULL, 0, NULL, 0}};
+static const struct option options[] = {{"config", 1, NULL, OPT_CONFIG},
+					{"set", 1, NULL, OPT_SET},
+					{"check-config", 0, NULL, OPT_CHECK},
+					{"print-unit", 0, NULL, OPT_UNIT},
+					{"root", 1, NULL, OPT_KEY},
+					{"state", 1, NULL, OPT_KEY},
+					{"listen", 1, NULL, OPT_KEY},
+					{"registry-dir", 1, NULL, OPT_KEY},
+					{"preload-dir", 1, NULL, OPT_KEY},
+					{"cni-conf-dir", 1, NULL, OPT_KEY},
+					{"cni-bin-dir", 1, NULL, OPT_KEY},
+					{"cni-cache-dir", 1, NULL, OPT_KEY},
+					{"cni-subnet", 1, NULL, OPT_KEY},
+					{"cni-builtin", 1, NULL, OPT_KEY},
+					{"log-level", 1, NULL, OPT_KEY},
+					{"cgroup-driver", 1, NULL, OPT_KEY},
+					{NULL, 0, NULL, 0}};
 
 static int set_option(struct settings *st, int c, int index, struct err *err)
 {
@@ -249,6 +258,7 @@ const char *settings_json(struct settings *st)
 	json_add_str(d, root, "rootDir", st->root);
 	json_add_str(d, root, "stateDir", st->state);
 	json_add_str(d, root, "registryDir", st->registry_dir);
+	json_add_str(d, root, "preloadDir", st->preload_dir);
 	json_add_str(d, root, "cniConfDir", st->cni_conf_dir);
 	json_add_str(d, root, "cniBinDir", st->cni_bin_dir);
 	json_add_str(d, root, "cniBuiltin", st->cni_builtin);

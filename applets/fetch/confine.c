@@ -51,6 +51,7 @@ static const int calls[] = {
 #endif
 	SYS_fcntl,
 	SYS_openat,
+	SYS_getdents64,
 	SYS_ioctl,
 #ifdef SYS_open
 	SYS_open,
@@ -96,7 +97,7 @@ static const int calls[] = {
 };
 
 /* Nothing of the file system, but reading some files. Without Landlock: nothing happens. */
-static int confine_files(struct err *err)
+static int confine_files(int readable, struct err *err)
 {
 	struct landlock_ruleset_attr attr = {0};
 	FD_AUTO rules = -1;
@@ -121,6 +122,16 @@ static int confine_files(struct err *err)
 		if (fd >= 0 && syscall(SYS_landlock_add_rule, rules,
 				       LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
 			return err_sys(err, errno, "Landlock rule for %s", files[i]);
+	}
+	if (readable >= 0) {
+		struct landlock_path_beneath_attr rule = {
+			.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE |
+					  LANDLOCK_ACCESS_FS_READ_DIR,
+			.parent_fd = readable};
+
+		if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH,
+			    &rule, 0) < 0)
+			return err_sys(err, errno, "Landlock rule for image layouts");
 	}
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    syscall(SYS_landlock_restrict_self, rules, 0) < 0)
@@ -154,7 +165,7 @@ static int drop_caps(struct err *err)
 	return 0;
 }
 
-int fetch_confine(struct err *err)
+int fetch_confine(int readable, struct err *err)
 {
 	const uint64_t to_change_user = UINT64_C(1) << CAP_SETUID | UINT64_C(1)
 									    << CAP_SETGID;
@@ -169,7 +180,7 @@ int fetch_confine(struct err *err)
 		return -1;
 	if (getppid() != parent)
 		return err_set(err, ERR_CANCELLED, "the parent has gone");
-	if (confine_files(err) < 0)
+	if (confine_files(readable, err) < 0)
 		return -1;
 	return sandbox_calls(calls, ARRAY_LEN(calls), err);
 }

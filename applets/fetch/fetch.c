@@ -2,6 +2,7 @@
 #include "fetch/fetch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "fetch/confine.h"
+#include "fetch/layout.h"
 #include "os/fd.h"
 #include "os/sock.h"
 #include "pull/resolve.h"
@@ -38,14 +40,24 @@ struct fetcher {
 	struct image_platform platform;
 	struct arena arena;
 	int jobs;
+	int preload;	      /* directory of image layouts; -1: none */
+	struct layout layout; /* the one that has the image */
 };
 
 static int get_manifest(void *arg, const char *name, struct buf *out, char **ret_type,
 			struct err *err)
 {
 	struct fetcher *f = arg;
+	const struct layout *l = &f->layout;
 
-	return registry_manifest(f->registry, name, out, ret_type, err);
+	if (l->dir < 0)
+		return registry_manifest(f->registry, name, out, ret_type, err);
+	/* the media type of what an index names is in the index */
+	if (!ref_is_digest(name) || str_eq(name, l->digest)) {
+		name = l->digest;
+		*ret_type = xstrdup(l->type);
+	}
+	return layout_blob(l, name, IMAGE_MAX_DOC, out, err);
 }
 
 static int get_config(void *arg, const struct image_desc *d, struct buf *out,
@@ -53,6 +65,8 @@ static int get_config(void *arg, const struct image_desc *d, struct buf *out,
 {
 	struct fetcher *f = arg;
 
+	if (f->layout.dir >= 0)
+		return layout_blob(&f->layout, d->digest, IMAGE_MAX_DOC, out, err);
 	return registry_blob(f->registry, d->digest, d->size, out, err);
 }
 
@@ -61,10 +75,13 @@ static int read_request(struct fetcher *f, struct chan_msg *m, struct err *err)
 	yyjson_val *auth = json_obj(m->json, "auth");
 	const char *image = json_str(m->json, "image");
 	const char *platform = json_str(m->json, "platform");
+	const char *preload = json_str(m->json, "preload_dir");
 
 	if (m->type != CHAN_REQUEST || !image || m->nfds != 1)
 		return err_set(err, ERR_INVALID, "malformed request to the fetcher");
 	f->jobs = fd_take(&m->fds[0]);
+	if (preload) /* may be missing: then there is nothing in it */
+		f->preload = open(preload, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (ref_parse(image, &f->ref, err) < 0)
 		return -1;
 	image_platform_host(&f->platform);
@@ -143,7 +160,13 @@ static void do_job(struct fetcher *f, const struct fetch_job *job, int pipe)
 				      .skip_hosts = job->skip_hosts,
 				      .progress = on_progress,
 				      .arg = &d};
-	int failed = registry_blob_stream(f->registry, &t, &d.event.err);
+	int failed;
+
+	if (f->layout.dir >= 0)
+		failed = layout_stream(&f->layout, job->digest, job->size, pipe,
+				       on_progress, &d, &d.event.err);
+	else
+		failed = registry_blob_stream(f->registry, &t, &d.event.err);
 
 	d.event.host = (uint32_t)t.host;
 	d.event.more_hosts = t.more_hosts;
@@ -218,8 +241,11 @@ static bool still_the_same(struct fetcher *f, const struct chan_msg *m)
 
 	if (!yyjson_arr_size(have))
 		return false;
-	registry_digest(f->registry, f->ref.digest[0] ? f->ref.digest : f->ref.tag,
-			digest);
+	if (f->layout.dir >= 0)
+		str_copy(digest, sizeof(digest), f->layout.digest);
+	else
+		registry_digest(f->registry,
+				f->ref.digest[0] ? f->ref.digest : f->ref.tag, digest);
 	json_each (v, have) {
 		if (!digest[0] || !yyjson_equals_str(v, digest))
 			continue;
@@ -238,8 +264,10 @@ static int serve(struct fetcher *f, struct chan_msg *m, struct err *err)
 	if (read_request(f, m, err) < 0)
 		return -1;
 	f->registry = registry_open(&f->options, err);
-	if (!f->registry || fetch_confine(err) < 0)
+	if (!f->registry || fetch_confine(f->preload, err) < 0)
 		return -1;
+	if (f->preload >= 0)
+		layout_find(f->preload, &f->ref, &f->layout);
 	if (still_the_same(f, m))
 		return 0;
 	if (resolve_image(&source, &f->ref, &f->platform, &f->arena, &r, err) < 0)
@@ -253,7 +281,7 @@ static int serve(struct fetcher *f, struct chan_msg *m, struct err *err)
 
 static int run(int argc, char **argv, struct err *err)
 {
-	struct fetcher f = {.jobs = -1};
+	struct fetcher f = {.jobs = -1, .preload = -1, .layout = {.dir = -1}};
 	struct chan_msg m = {0};
 	struct err ignored;
 	int r;

@@ -1,9 +1,9 @@
 /*
  * fetch: the internal role that talks to registries, as its parent (pull)
- * sees it. It has no file system and no privilege: it holds the network and
- * all parsers of what comes from there.
+ * sees it. It has no file system, but the image layouts below preload_dir, and
+ * no privilege: it holds the network and all parsers of what comes from there.
  *
- * fd 3 is a chan. The request {"image", "platform", "registry_dir", "stall_ms",
+ * fd 3 is a chan. The request {"image", "platform", "registry_dir", "preload_dir", "stall_ms",
  * "auth": {...}, "have": [digests]} carries one fd, a SOCK_SEQPACKET socket for jobs. The reply is
  * {"same": digest} if the reference still means one of "have": that was all.
  * Or it is {"docs": [{"len", "type"}...]} with the documents, one behind the other, as

@@ -20,6 +20,7 @@
 
 /* For modprobe, which the kernel calls: a name a line. */
 #define DENY_FILE "/run/cribox/modules.deny"
+#define PRELOAD "/payload/images"
 
 static struct node_config config;
 
@@ -55,7 +56,45 @@ void complain(const char *phase, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* A kubelet that the payload has is a service, unless the configuration says how. */
+/* A service of the payload, if path is there, unless the configuration says how. */
+static struct node_service *add_service(struct node_config *c, const char *name,
+					const char *path)
+{
+	struct node_service *s = &c->services[c->nservices];
+
+	for (unsigned i = 0; i < c->nservices; i++)
+		if (str_eq(c->services[i].name, name))
+			return NULL;
+	if (c->nservices == NODE_SERVICES || access(path, X_OK) < 0)
+		return NULL;
+	*s = (struct node_service){.ready = "none",
+				   .stop_signal = "TERM",
+				   .stop_timeout = 10,
+				   .after = {.n = 1, .v = {"crid"}}};
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	c->nservices++;
+	return s;
+}
+
+/* The payload's images: the daemon looks there first, and is asked for each of them once. */
+static void add_preload(struct node_config *c)
+{
+	static const char words[] = "/bin/cribox\0preload\0" PRELOAD;
+	static const char setting[] = "preload-dir=" PRELOAD;
+	struct node_service *s = add_service(c, "preload", PRELOAD);
+	size_t n = 0;
+
+	if (!s)
+		return;
+	s->restart = NODE_ON_FAILURE;
+	memcpy(s->argv, words, sizeof(words));
+	for (; c->crid[n]; n += strlen(c->crid + n) + 1)
+		if (str_starts(c->crid + n, "preload-dir="))
+			return;
+	if (n + sizeof(setting) < sizeof(c->crid))
+		memcpy(c->crid + n, setting, sizeof(setting));
+}
+
 static void add_kubelet(struct node_config *c)
 {
 	static const char path[] = "/payload/bin/kubelet";
@@ -74,20 +113,14 @@ static void add_kubelet(struct node_config *c)
 		{"/etc/kubernetes/kubelet.conf", "--kubeconfig"},
 		{"/etc/kubernetes/bootstrap-kubelet.conf", "--bootstrap-kubeconfig"},
 	};
-	struct node_service *s = &c->services[c->nservices];
+	struct node_service *s = add_service(c, "kubelet", path);
 	size_t n = 0;
 
-	for (unsigned i = 0; i < c->nservices; i++)
-		if (str_eq(c->services[i].name, "kubelet"))
-			return;
-	if (c->nservices == NODE_SERVICES || access(path, X_OK) < 0)
+	if (!s)
 		return;
-	*s = (struct node_service){.name = "kubelet",
-				   .ready = "notify",
-				   .stop_signal = "TERM",
-				   .stop_timeout = 30,
-				   .oom_score_adj = -999,
-				   .after = {.n = 1, .v = {"crid"}}};
+	snprintf(s->ready, sizeof(s->ready), "notify");
+	s->stop_timeout = 30;
+	s->oom_score_adj = -999;
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		n += (size_t)snprintf(s->argv + n, sizeof(s->argv) - n, "%s", words[i]) +
 		     1;
@@ -99,7 +132,6 @@ static void add_kubelet(struct node_config *c)
 	if (access(optional[0].file, R_OK) < 0)
 		snprintf(s->argv + n, sizeof(s->argv) - n,
 			 "--pod-manifest-path=/etc/kubernetes/manifests");
-	c->nservices++;
 }
 
 /* "config [FILE]": all sources, or the one; the struct goes to fd 3. */
@@ -110,6 +142,7 @@ static int job_config(int argc, char **argv, struct err *err)
 	struct err ignored;
 
 	node_config_load(argc > 1 ? &only : &node_sources, argc > 1, &config);
+	add_preload(&config);
 	add_kubelet(&config);
 	for (unsigned i = 0; i < config.ndeny; i++)
 		buf_add_fmt(&deny, "%s\n", config.deny[i]);

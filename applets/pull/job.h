@@ -20,6 +20,7 @@ struct pull_request {
 	const char *image;	  /* as it was asked for */
 	const char *platform;	  /* NULL: this machine's */
 	const char *registry_dir; /* NULL: the default ones */
+	const char *preload_dir;  /* OCI layouts that come before registries; or NULL */
 	const struct registry_auth *auth;
 	int64_t stall_ms; /* 0: 5 minutes */
 	bool pinned;

@@ -239,6 +239,7 @@ static void send_request(struct pull_job *j, int jobs)
 	json_add_str(d, root, "image", j->req->image);
 	json_add_str(d, root, "platform", j->req->platform);
 	json_add_str(d, root, "registry_dir", j->req->registry_dir);
+	json_add_str(d, root, "preload_dir", j->req->preload_dir);
 	if (j->req->stall_ms)
 		json_add_i64(d, root, "stall_ms", j->req->stall_ms);
 	if (a) {

@@ -11,13 +11,22 @@
 #include "applet.h"
 #include "base/str.h"
 
-enum { OPT_ROOT = 256, OPT_CREDS, OPT_PLATFORM, OPT_DIR, OPT_BUNDLE, OPT_WORKER };
+enum {
+	OPT_ROOT = 256,
+	OPT_CREDS,
+	OPT_PLATFORM,
+	OPT_DIR,
+	OPT_PRELOAD,
+	OPT_BUNDLE,
+	OPT_WORKER
+};
 
 static const struct option options[] = {
 	{"root", required_argument, NULL, OPT_ROOT},
 	{"creds", required_argument, NULL, OPT_CREDS},
 	{"platform", required_argument, NULL, OPT_PLATFORM},
 	{"registry-dir", required_argument, NULL, OPT_DIR},
+	{"preload-dir", required_argument, NULL, OPT_PRELOAD},
 	{"bundle", required_argument, NULL, OPT_BUNDLE},
 	{"worker", no_argument, NULL, OPT_WORKER},
 	{"quiet", no_argument, NULL, 'q'},
@@ -61,6 +70,9 @@ static int parse(int argc, char **argv, struct pull_options *o, bool *worker,
 			break;
 		case OPT_DIR:
 			o->request.registry_dir = optarg;
+			break;
+		case OPT_PRELOAD:
+			o->request.preload_dir = optarg;
 			break;
 		case OPT_BUNDLE:
 			o->bundle = optarg;
@@ -116,6 +128,7 @@ const struct applet applet_pull = {
 		 "  --registry-dir DIR  where HOST/hosts.toml is looked for\n"
 		 "                      (default /etc/cribox/certs.d, "
 		 "/etc/containerd/certs.d)\n"
+		 "  --preload-dir DIR   OCI layouts below it come before registries\n"
 		 "  -q, --quiet         print the image's id only\n",
 	.run = run,
 };

@@ -2,7 +2,8 @@
  * worker: a pull for crid, which has started us with a chan on fd 3. One
  * request:
  *
- *	{"op": "pull", "image", "platform", "registry_dir", "pinned", "stall_ms",
+ *	{"op": "pull", "image", "platform", "registry_dir", "preload_dir", "pinned",
+ *	 "stall_ms",
  *	 "auth": {"username", "password", "auth", "server_address",
  *		  "identity_token", "registry_token"}}
  *	{"op": "remove", "image": a name or an id}
@@ -151,6 +152,7 @@ static int start_pull(struct worker *w, struct err *err)
 	w->req = (struct pull_request){.image = json_str(json, "image"),
 				       .platform = json_str(json, "platform"),
 				       .registry_dir = json_str(json, "registry_dir"),
+				       .preload_dir = json_str(json, "preload_dir"),
 				       .pinned = json_bool(json, "pinned", false),
 				       .stall_ms = json_i64(json, "stall_ms", 0)};
 	w->auth = (struct registry_auth){

@@ -368,6 +368,7 @@ void do_PullImage(struct rpc *r)
 	json_add_str(d, root, "op", "pull");
 	json_add_str(d, root, "image", req->image->image);
 	json_add_str(d, root, "registry_dir", r->svc->opt.registry_dir);
+	json_add_str(d, root, "preload_dir", r->svc->opt.preload_dir);
 	add_auth(req->auth, d, root);
 	work(r, d, false);
 }

@@ -51,6 +51,7 @@ struct cri_options {
 	struct cri_defaults def;
 	const char *state;	  /* --state */
 	const char *registry_dir; /* may be NULL */
+	const char *preload_dir;  /* OCI layouts that come before registries; or NULL */
 	const char *version;
 	const char *config_json; /* for verbose Status: the daemon's settings */
 };

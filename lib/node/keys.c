@@ -144,6 +144,11 @@ static bool is_builtin(const char *s)
 	return str_eq(s, "auto") || str_eq(s, "never");
 }
 
+static bool is_driver(const char *s)
+{
+	return str_eq(s, "cgroupfs") || str_eq(s, "systemd");
+}
+
 static bool is_level(const char *s)
 {
 	enum log_level level;
@@ -216,12 +221,15 @@ static const struct key keys[] = {
 	{"root", CRID, AT(crid), PATH, .standard = "\"/var/lib/cribox\""},
 	{"state", CRID, AT(crid), PATH, .standard = "\"/run/cribox\""},
 	{"registry-dir", CRID, AT(crid), PATH},
+	{"preload-dir", CRID, AT(crid), PATH},
 	{"cni-conf-dir", CRID, AT(crid), PATH},
 	{"cni-bin-dir", CRID, AT(crid), PATH},
 	{"cni-cache-dir", CRID, AT(crid), PATH},
 	{"cni-subnet", CRID, AT(crid), .check = is_net, .wants = "a network"},
 	{"cni-builtin", CRID, AT(crid), .check = is_builtin, .wants = "auto or never",
 	 .standard = "\"auto\""},
+	{"cgroup-driver", CRID, AT(crid), .check = is_driver,
+	 .wants = "cgroupfs or systemd", .standard = "\"cgroupfs\""},
 	{"log-level", CRID, AT(crid), .check = is_level,
 	 .wants = "error, warn, info or debug", .standard = "\"info\""},
 	{"listen", CRID, AT(crid), .check = is_listen, .wants = "unix:///PATH"},
