@@ -209,7 +209,10 @@ struct watch {
 	int pidfd;
 	int oom;	/* readable when the kernel has something to say; -1 */
 	uint64_t kills; /* how many have been told */
+	unsigned again; /* looks that are still due: version 1 tells before it kills */
 };
+
+enum { AGAIN = 25, AGAIN_MS = 20 };
 
 static int print_event(const struct watch *w, const char *type, struct err *err)
 {
@@ -268,18 +271,24 @@ static int watch_v2(const struct watch *w)
 	return fd_take(&fd);
 }
 
-static int on_oom(struct watch *w, struct err *err)
+/* Each kill is an event. Version 1 also tells when the group goes. */
+static int tell_kills(struct watch *w, struct err *err)
 {
 	uint64_t kills = cgroup_oom_kills(w->g, w->c->cgroup);
+
+	for (; w->kills < kills; w->kills++, w->again = 0)
+		if (print_event(w, "oom", err) < 0)
+			return -1;
+	return 0;
+}
+
+static void on_oom(struct watch *w)
+{
 	char drain[4096];
 
 	while (read(w->oom, drain, sizeof(drain)) > 0)
 		;
-	/* version 1 also tells when the group goes */
-	for (; w->kills < kills; w->kills++)
-		if (print_event(w, "oom", err) < 0)
-			return -1;
-	return 0;
+	w->again = AGAIN;
 }
 
 static int follow(struct watch *w, int64_t interval, struct err *err)
@@ -291,10 +300,13 @@ static int follow(struct watch *w, int64_t interval, struct err *err)
 				     {.fd = w->oom, .events = POLLIN}};
 		int64_t left = (next - time_mono() + NS_PER_MS - 1) / NS_PER_MS;
 
-		if (poll(p, ARRAY_LEN(p), (int)MIN(MAX(left, 0), INT32_MAX)) < 0 &&
-		    errno != EINTR)
+		left = MIN(MAX(left, 0), w->again ? AGAIN_MS : INT32_MAX);
+		if (poll(p, ARRAY_LEN(p), (int)left) < 0 && errno != EINTR)
 			return err_sys(err, errno, "poll");
-		if (p[1].revents && on_oom(w, err) < 0)
+		w->again -= w->again > 0;
+		if (p[1].revents)
+			on_oom(w);
+		if (tell_kills(w, err) < 0)
 			return -1;
 		if (p[0].revents)
 			return 0; /* the container has ended */
