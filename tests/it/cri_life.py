@@ -282,11 +282,11 @@ def test_reopen_log(b):
 
 def test_reader_that_fills_no_pipe(b):
     """A container that writes to both streams as fast as it can does not block."""
-    script = "head -c 3000000 /dev/zero | tr '\\0' '\\n' >&2 & head -c 3000000 /dev/zero | "
+    script = "head -c 600000 /dev/zero | tr '\\0' '\\n' >&2 & head -c 600000 /dev/zero | "
     ctr = b.start_ctr(host_pod(b), script + "tr '\\0' '\\n'; wait")
     equal(b.ended(ctr, 60).exit_code, 0, "exit code")
     out, err = b.output(ctr)
-    equal((len(out), len(err)), (3000000, 3000000), "lines")
+    equal((len(out), len(err)), (600000, 600000), "lines")
 
 
 def test_log_directory_gone(b):
