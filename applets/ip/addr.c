@@ -457,10 +457,9 @@ int ip_addr(struct ip_run *r, struct ip_args *a, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(changes); i++)
 		if (ip_is(word, changes[i].word))
 			return change(r, a, changes[i].type, changes[i].flags, err);
-	if (ip_is(word, "show") || ip_is(word, "list") || ip_is(word, "lst"))
+	if (ip_is_show(word))
 		return show(r, a, err);
 	if (ip_is(word, "flush"))
 		return flush(r, a, err);
-	return err_set(err, ERR_INVALID,
-		       "ip: Command \"%s\" is unknown, try \"ip --help\"", word);
+	return ip_unknown(word, err);
 }

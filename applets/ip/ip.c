@@ -41,6 +41,17 @@ bool ip_is(const char *word, const char *name)
 	return *word && str_starts(name, word);
 }
 
+bool ip_is_show(const char *word)
+{
+	return ip_is(word, "show") || ip_is(word, "list") || ip_is(word, "lst");
+}
+
+int ip_unknown(const char *word, struct err *err)
+{
+	return err_set(err, ERR_INVALID,
+		       "ip: Command \"%s\" is unknown, try \"ip --help\"", word);
+}
+
 const char *ip_newline(const struct ip_run *r)
 {
 	return r->oneline ? "\\" : "\n";

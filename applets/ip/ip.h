@@ -38,6 +38,12 @@ const char *ip_word(struct ip_args *a, const char *what, struct err *err);
 /* True if word begins name and is not empty: "a" and "addr" for "address". */
 bool ip_is(const char *word, const char *name);
 
+/* True for what all objects take for listing: show, list, lst. */
+bool ip_is_show(const char *word);
+
+/* A command that an object does not have: -1 with *err. */
+int ip_unknown(const char *word, struct err *err);
+
 /* Each has the words behind its name. 0, or -1 with *err. */
 int ip_link(struct ip_run *r, struct ip_args *a, struct err *err);
 int ip_addr(struct ip_run *r, struct ip_args *a, struct err *err);

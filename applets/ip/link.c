@@ -635,8 +635,7 @@ int ip_link(struct ip_run *r, struct ip_args *a, struct err *err)
 		return set(r, a, err);
 	if (ip_is(word, "delete"))
 		return del(r, a, err);
-	if (ip_is(word, "show") || ip_is(word, "list") || ip_is(word, "lst"))
+	if (ip_is_show(word))
 		return show(r, a, err);
-	return err_set(err, ERR_INVALID,
-		       "ip: Command \"%s\" is unknown, try \"ip --help\"", word);
+	return ip_unknown(word, err);
 }

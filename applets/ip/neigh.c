@@ -66,11 +66,6 @@ static void print_neigh(struct ip_run *r, const struct nl_msg *m, uint32_t index
 	buf_add_char(&r->out, '\n');
 }
 
-static bool is_show(const char *word)
-{
-	return ip_is(word, "show") || ip_is(word, "list") || ip_is(word, "lst");
-}
-
 int ip_neigh(struct ip_run *r, struct ip_args *a, struct err *err)
 {
 	const char *word = *a->v ? *a->v++ : "show";
@@ -82,9 +77,8 @@ int ip_neigh(struct ip_run *r, struct ip_args *a, struct err *err)
 	struct nl_msg m;
 	size_t at;
 
-	if (!is_show(word))
-		return err_set(err, ERR_INVALID,
-			       "ip: Command \"%s\" is unknown, try \"ip --help\"", word);
+	if (!ip_is_show(word))
+		return ip_unknown(word, err);
 	while ((word = *a->v)) {
 		a->v++;
 		if (str_eq(word, "dev") && !(word = ip_word(a, "NAME", err)))
@@ -176,9 +170,8 @@ int ip_rule(struct ip_run *r, struct ip_args *a, struct err *err)
 	struct nl_msg m;
 	size_t at;
 
-	if (!is_show(word))
-		return err_set(err, ERR_INVALID,
-			       "ip: Command \"%s\" is unknown, try \"ip --help\"", word);
+	if (!ip_is_show(word))
+		return ip_unknown(word, err);
 	at = nl_begin(&req, RTM_GETRULE, NLM_F_REQUEST | NLM_F_DUMP);
 	nl_put(&req, &h, sizeof(h));
 	nl_end(&req, at);
@@ -270,9 +263,8 @@ int ip_netns(struct ip_run *r, struct ip_args *a, struct err *err)
 {
 	const char *word = *a->v ? *a->v++ : "list";
 
-	if (!is_show(word))
-		return err_set(err, ERR_INVALID,
-			       "ip: Command \"%s\" is unknown, try \"ip --help\"", word);
+	if (!ip_is_show(word))
+		return ip_unknown(word, err);
 	each_netns(r, print_netns);
 	return 0;
 }
