@@ -13,24 +13,9 @@ import frame  # noqa: E402
 
 frame.isolate()
 from frame import CRIBOX, Skip, equal, holds, sh, until  # noqa: E402
-from ocibed import Bed  # noqa: E402
+from ocibed import Bed, with_bed  # noqa: E402
 
 NULL = subprocess.DEVNULL
-
-
-def with_bed(fn):
-    def test(_):
-        bed = Bed()
-        try:
-            fn(bed)
-            for id in set(bed.ids):
-                bed.call("delete", "-f", id)
-            equal(bed.leftovers(), [], "what is left behind")
-        finally:
-            bed.close()
-
-    test.__name__ = fn.__name__
-    return test
 
 
 def group_file(bed, controller, file):

@@ -18,25 +18,10 @@ import frame  # noqa: E402
 
 frame.isolate()
 from frame import Skip, equal, holds  # noqa: E402
-from ocibed import Bed  # noqa: E402
+from ocibed import Bed, with_bed  # noqa: E402
 
 NULL = subprocess.DEVNULL
 CACHE = ".seccomp"  # below the root of the states
-
-
-def with_bed(test):
-    def run(_):
-        bed = Bed()
-        try:
-            test(bed)
-            for id in set(bed.ids):
-                bed.call("delete", "-f", id)
-            equal(bed.leftovers(), [], "what is left")
-        finally:
-            bed.close()
-
-    run.__name__ = test.__name__
-    return run
 
 
 def fails(bed, config, *parts):

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 
-from frame import CRIBOX, Skip
+from frame import CRIBOX, Skip, equal
 
 BUSYBOX = "/bin/busybox"
 APPLETS = "sh ls cat id ps mount sleep env pwd hostname grep sed true false kill head readlink \
@@ -171,3 +171,20 @@ class Bed:
             if os.path.isdir(path):
                 os.rmdir(path)
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def with_bed(fn):
+    """A test of a bed of its own, that leaves nothing behind."""
+
+    def test(_):
+        bed = Bed()
+        try:
+            fn(bed)
+            for id in set(bed.ids):
+                bed.call("delete", "-f", id)
+            equal(bed.leftovers(), [], "what is left behind")
+        finally:
+            bed.close()
+
+    test.__name__ = fn.__name__
+    return test
