@@ -70,8 +70,10 @@ def root_tree(args, kernel, version):
         for name in f.read().split():
             tree.link("bin/" + name, "cribox")
     tree.link("init", "bin/cribox")
-    for path, target in (("sbin", "bin"), ("usr/bin", "../bin"), ("usr/sbin", "../bin")):
-        tree.link(path, target)
+    # no /sbin before init makes it: each of the kernel's requests for a module while it is itself
+    # still starting would run the modprobe in there for nothing
+    for path in ("usr/bin", "usr/sbin"):
+        tree.link(path, "../bin")
     tree.add(os.path.join(HERE, "root"))
     tree.file("etc/os-release", "NAME=cribox\nID=cribox\nVERSION_ID=%s\nPRETTY_NAME=\"cribox %s\"\n"
               % (args.version, args.version))
