@@ -32,6 +32,24 @@ enum { PARENT = 3 };
 /* Time between two reports of progress. */
 static const int64_t REPORT_EVERY = 250 * NS_PER_MS;
 
+struct fetcher;
+
+/* A blob on its way to the parent. */
+struct download {
+	int jobs;
+	struct fetch_event event;
+	int64_t reported;
+};
+
+/* Where an image comes from. */
+struct source {
+	struct resolve_source docs; /* its arg: the fetcher */
+	/* What the reference means there; "" if that is not known yet. */
+	void (*digest)(struct fetcher *f, char digest[REF_DIGEST]);
+	int (*stream)(struct fetcher *f, const struct fetch_job *job, int pipe,
+		      struct download *d);
+};
+
 struct fetcher {
 	struct ref ref;
 	struct registry_auth auth;
@@ -42,16 +60,74 @@ struct fetcher {
 	int jobs;
 	int preload;	      /* directory of image layouts; -1: none */
 	struct layout layout; /* the one that has the image */
+	struct source source;
 };
 
-static int get_manifest(void *arg, const char *name, struct buf *out, char **ret_type,
-			struct err *err)
+static void send_event(struct download *d, enum fetch_what what)
+{
+	d->event.what = what;
+	/* the parent may have gone; then so shall we */
+	if (send(d->jobs, &d->event, sizeof(d->event), MSG_NOSIGNAL) < 0)
+		_exit(1);
+}
+
+static void on_progress(void *arg, uint64_t done)
+{
+	struct download *d = arg;
+	int64_t now = time_mono();
+
+	d->event.done = done;
+	if (now - d->reported < REPORT_EVERY)
+		return;
+	d->reported = now;
+	send_event(d, FETCH_PROGRESS);
+}
+
+/* --- sources ------------------------------------------------------------------------------- */
+
+static int from_registry_manifest(void *arg, const char *name, struct buf *out,
+				  char **ret_type, struct err *err)
 {
 	struct fetcher *f = arg;
-	const struct layout *l = &f->layout;
 
-	if (l->dir < 0)
-		return registry_manifest(f->registry, name, out, ret_type, err);
+	return registry_manifest(f->registry, name, out, ret_type, err);
+}
+
+static int from_registry_config(void *arg, const struct image_desc *d, struct buf *out,
+				struct err *err)
+{
+	struct fetcher *f = arg;
+
+	return registry_blob(f->registry, d->digest, d->size, out, err);
+}
+
+static void from_registry_digest(struct fetcher *f, char digest[REF_DIGEST])
+{
+	registry_digest(f->registry, f->ref.digest[0] ? f->ref.digest : f->ref.tag,
+			digest);
+}
+
+static int from_registry_stream(struct fetcher *f, const struct fetch_job *job, int pipe,
+				struct download *d)
+{
+	struct registry_transfer t = {.digest = job->digest,
+				      .size = job->size,
+				      .pipe = pipe,
+				      .skip_hosts = job->skip_hosts,
+				      .progress = on_progress,
+				      .arg = d};
+	int r = registry_blob_stream(f->registry, &t, &d->event.err);
+
+	d->event.host = (uint32_t)t.host;
+	d->event.more_hosts = t.more_hosts;
+	return r;
+}
+
+static int from_layout_manifest(void *arg, const char *name, struct buf *out,
+				char **ret_type, struct err *err)
+{
+	const struct layout *l = &((struct fetcher *)arg)->layout;
+
 	/* the media type of what an index names is in the index */
 	if (!ref_is_digest(name) || str_eq(name, l->digest)) {
 		name = l->digest;
@@ -60,15 +136,39 @@ static int get_manifest(void *arg, const char *name, struct buf *out, char **ret
 	return layout_blob(l, name, IMAGE_MAX_DOC, out, err);
 }
 
-static int get_config(void *arg, const struct image_desc *d, struct buf *out,
-		      struct err *err)
+static int from_layout_config(void *arg, const struct image_desc *d, struct buf *out,
+			      struct err *err)
 {
 	struct fetcher *f = arg;
 
-	if (f->layout.dir >= 0)
-		return layout_blob(&f->layout, d->digest, IMAGE_MAX_DOC, out, err);
-	return registry_blob(f->registry, d->digest, d->size, out, err);
+	return layout_blob(&f->layout, d->digest, IMAGE_MAX_DOC, out, err);
 }
+
+static void from_layout_digest(struct fetcher *f, char digest[REF_DIGEST])
+{
+	str_copy(digest, REF_DIGEST, f->layout.digest);
+}
+
+static int from_layout_stream(struct fetcher *f, const struct fetch_job *job, int pipe,
+			      struct download *d)
+{
+	return layout_stream(&f->layout, job->digest, job->size, pipe, on_progress, d,
+			     &d->event.err);
+}
+
+/* A layout that has the image, or a registry. */
+static struct source choose_source(struct fetcher *f)
+{
+	if (f->preload >= 0 && layout_find(f->preload, &f->ref, &f->layout))
+		return (struct source){{from_layout_manifest, from_layout_config, f},
+				       from_layout_digest,
+				       from_layout_stream};
+	return (struct source){{from_registry_manifest, from_registry_config, f},
+			       from_registry_digest,
+			       from_registry_stream};
+}
+
+/* --- the request --------------------------------------------------------------------------- */
 
 static int read_request(struct fetcher *f, struct chan_msg *m, struct err *err)
 {
@@ -125,52 +225,12 @@ static int reply(uint32_t serial, const struct resolved *r, struct err *err)
 
 /* --- lanes: processes that download blobs -------------------------------------------------- */
 
-struct download {
-	int jobs;
-	struct fetch_event event;
-	int64_t reported;
-};
-
-static void send_event(struct download *d, enum fetch_what what)
-{
-	d->event.what = what;
-	/* the parent may have gone; then so shall we */
-	if (send(d->jobs, &d->event, sizeof(d->event), MSG_NOSIGNAL) < 0)
-		_exit(1);
-}
-
-static void on_progress(void *arg, uint64_t done)
-{
-	struct download *d = arg;
-	int64_t now = time_mono();
-
-	d->event.done = done;
-	if (now - d->reported < REPORT_EVERY)
-		return;
-	d->reported = now;
-	send_event(d, FETCH_PROGRESS);
-}
-
 static void do_job(struct fetcher *f, const struct fetch_job *job, int pipe)
 {
 	struct download d = {.jobs = f->jobs, .event = {.index = job->index}};
-	struct registry_transfer t = {.digest = job->digest,
-				      .size = job->size,
-				      .pipe = pipe,
-				      .skip_hosts = job->skip_hosts,
-				      .progress = on_progress,
-				      .arg = &d};
-	int failed;
+	int r = f->source.stream(f, job, pipe, &d);
 
-	if (f->layout.dir >= 0)
-		failed = layout_stream(&f->layout, job->digest, job->size, pipe,
-				       on_progress, &d, &d.event.err);
-	else
-		failed = registry_blob_stream(f->registry, &t, &d.event.err);
-
-	d.event.host = (uint32_t)t.host;
-	d.event.more_hosts = t.more_hosts;
-	send_event(&d, failed ? FETCH_FAILED : FETCH_DONE);
+	send_event(&d, r < 0 ? FETCH_FAILED : FETCH_DONE);
 }
 
 /* Serves jobs until there are no more. Which lane gets one is the kernel's choice. */
@@ -241,11 +301,7 @@ static bool still_the_same(struct fetcher *f, const struct chan_msg *m)
 
 	if (!yyjson_arr_size(have))
 		return false;
-	if (f->layout.dir >= 0)
-		str_copy(digest, sizeof(digest), f->layout.digest);
-	else
-		registry_digest(f->registry,
-				f->ref.digest[0] ? f->ref.digest : f->ref.tag, digest);
+	f->source.digest(f, digest);
 	json_each (v, have) {
 		if (!digest[0] || !yyjson_equals_str(v, digest))
 			continue;
@@ -258,7 +314,6 @@ static bool still_the_same(struct fetcher *f, const struct chan_msg *m)
 
 static int serve(struct fetcher *f, struct chan_msg *m, struct err *err)
 {
-	struct resolve_source source = {get_manifest, get_config, f};
 	struct resolved r;
 
 	if (read_request(f, m, err) < 0)
@@ -266,11 +321,10 @@ static int serve(struct fetcher *f, struct chan_msg *m, struct err *err)
 	f->registry = registry_open(&f->options, err);
 	if (!f->registry || fetch_confine(f->preload, err) < 0)
 		return -1;
-	if (f->preload >= 0)
-		layout_find(f->preload, &f->ref, &f->layout);
+	f->source = choose_source(f);
 	if (still_the_same(f, m))
 		return 0;
-	if (resolve_image(&source, &f->ref, &f->platform, &f->arena, &r, err) < 0)
+	if (resolve_image(&f->source.docs, &f->ref, &f->platform, &f->arena, &r, err) < 0)
 		return -1;
 	if (reply(m->serial, &r, err) < 0)
 		return -1;
@@ -281,7 +335,7 @@ static int serve(struct fetcher *f, struct chan_msg *m, struct err *err)
 
 static int run(int argc, char **argv, struct err *err)
 {
-	struct fetcher f = {.jobs = -1, .preload = -1, .layout = {.dir = -1}};
+	struct fetcher f = {.jobs = -1, .preload = -1};
 	struct chan_msg m = {0};
 	struct err ignored;
 	int r;
