@@ -49,12 +49,10 @@ __attribute__((format(printf, 3, 4))) static void finish(struct client *c,
 
 static void list_services(struct client *c)
 {
-	for (int i = 0; i < SERVICES; i++) {
+	for (unsigned i = 0; i < c->init->nservices; i++) {
 		const struct service *s = &c->init->services[i];
 		struct initctl_reply r = {.kind = INITCTL_SERVICE};
 
-		if (!s->used)
-			continue;
 		r.service.state = s->state;
 		r.service.pid = s->pid;
 		r.service.restarts = s->restarts;
@@ -79,10 +77,10 @@ static void list_phases(struct client *c)
 		r.phase.end = p->end;
 		answer(c, &r, -1);
 	}
-	for (int i = 0; i < SERVICES; i++) {
+	for (unsigned i = 0; i < c->init->nservices; i++) {
 		const struct service *s = &c->init->services[i];
 
-		if (!s->used || !s->first_ready)
+		if (!s->first_ready)
 			continue;
 		str_copy(r.phase.name, sizeof(r.phase.name), s->title);
 		str_copy(r.phase.note, sizeof(r.phase.note), "service ready");
@@ -283,11 +281,9 @@ static int listen_at(const char *path, int type, struct loop_fd *src, struct ini
 	str_copy(sa.sun_path, sizeof(sa.sun_path), path);
 	unlink(path);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
-	    chmod(path, 0600) < 0)
-		return err_sys(err, errno, "listen at %s", path);
-	if (type == SOCK_DGRAM
-		    ? setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0
-		    : listen(fd, CLIENTS) < 0)
+	    chmod(path, 0600) < 0 ||
+	    (type == SOCK_DGRAM ? setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on))
+				: listen(fd, CLIENTS)) < 0)
 		return err_sys(err, errno, "listen at %s", path);
 	src->fd = fd_take(&fd); /* for good */
 	return loop_fd_add(in->loop, src, LOOP_IN, err);

@@ -16,7 +16,7 @@ enum { MODULES_S = 60, LINKS_S = 30, BUFFER = 4 << 20 };
 
 /* --- uevents: only whether there is something to do; children look at what -------------------- */
 
-static void on_modules(struct init *in, int status)
+void device_modules_done(struct init *in, int status)
 {
 	(void)status;
 	in->modules_busy = false;
@@ -39,7 +39,8 @@ void device_check(struct init *in)
 	if (in->stop.verb != INITCTL_LIST)
 		return;
 	if (in->modules_due && !in->modules_busy) {
-		in->modules_busy = job_start(in, modules, MODULES_S, on_modules) == 0;
+		in->modules_busy =
+			job_start(in, modules, MODULES_S, device_modules_done) == 0;
 		in->modules_due = !in->modules_busy;
 	}
 	if (in->links_due && !in->links_busy) {

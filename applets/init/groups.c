@@ -88,6 +88,16 @@ static int refuse(struct err *err)
 			  : "this kernel has no control groups of version 2");
 }
 
+/* A group below ours, made if it is not there: an owned fd or -1. */
+static int make(struct init *in, const char *path, struct err *err)
+{
+	int fd = -1;
+
+	if (mkdirat(in->cgroup_fd, path, 0755) == 0 || errno == EEXIST)
+		fd = openat(in->cgroup_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? err_sys(err, errno, "control group %s", path) : fd;
+}
+
 int groups_make(struct init *in, struct err *err)
 {
 	char have[256] = "", other[256];
@@ -104,14 +114,10 @@ int groups_make(struct init *in, struct err *err)
 	if (delegate(in->cgroup_fd, have, sizeof(have)) < 0)
 		return err_sys(err, errno, "control groups");
 	for (size_t i = 0; i < ARRAY_LEN(groups); i++) {
-		FD_AUTO dir = -1;
+		FD_AUTO dir = make(in, groups[i].name, err);
 
-		if (mkdirat(in->cgroup_fd, groups[i].name, 0755) < 0 && errno != EEXIST)
-			return err_sys(err, errno, "control group %s", groups[i].name);
-		dir = openat(in->cgroup_fd, groups[i].name,
-			     O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (dir < 0)
-			return err_sys(err, errno, "control group %s", groups[i].name);
+			return -1;
 		if (groups[i].parent)
 			delegate(dir, other, sizeof(other));
 		put_number(dir, "memory.min", (unsigned long)groups[i].min * MIB);
@@ -144,12 +150,8 @@ int group_open(struct init *in, const struct service *s, struct err *err)
 	int fd;
 
 	group_path(s, path);
-	if (mkdirat(in->cgroup_fd, path, 0755) < 0 && errno != EEXIST)
-		return err_sys(err, errno, "control group %s", path);
-	fd = openat(in->cgroup_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(err, errno, "control group %s", path);
-	if (s->def.memory_max) {
+	fd = make(in, path, err);
+	if (fd >= 0 && s->def.memory_max) {
 		put_number(fd, "memory.max", s->def.memory_max);
 		put_text_at(fd, "memory.oom.group", "1");
 	}

@@ -87,47 +87,42 @@ void init_reload(struct init *in)
 	services_start(in);
 }
 
-/* --- phases: each may leave a note for boottime ------------------------------------------------ */
-
-enum { NOTE = INITCTL_TEXT };
+/* --- phases --------------------------------------------------------------------------------- */
 
 /* How the job "state" ends, 0 aside. */
 enum { STATE_NONE = 1, STATE_READ_ONLY, STATE_PARTLY };
 
-static void root(struct init *in, char *note)
+static void root(struct init *in)
 {
 	struct err err;
 
-	(void)note;
 	if (root_move(&err) < 0)
 		say_fault(in, err.msg, "boot the image as an initramfs, without root=");
 }
 
-static void mounts(struct init *in, char *note)
+static void mounts(struct init *in)
 {
 	struct err err;
 
-	(void)note;
 	if (root_mounts(in, &err) < 0)
 		say_fault(in, err.msg, "boot a kernel that has this file system");
 	close(open("/run/cribox/crid.toml", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
 }
 
-static void cgroups(struct init *in, char *note)
+static void cgroups(struct init *in)
 {
 	struct err err;
 
-	(void)note;
 	if (groups_make(in, &err) < 0)
 		say_fault(in, err.msg,
 			  "remove cgroup_disable= from the kernel's command line, or "
 			  "boot a kernel of 5.10 or newer");
 }
 
-static void config(struct init *in, char *note)
+static void config(struct init *in)
 {
 	read_config(in);
-	snprintf(note, NOTE, "%u complaints", in->cfg.ncomplaints);
+	phase_note(in, "%u complaints", in->cfg.ncomplaints);
 }
 
 static int run_job(struct init *in, const char *verb, const char *arg, int seconds)
@@ -137,21 +132,21 @@ static int run_job(struct init *in, const char *verb, const char *arg, int secon
 	return job_now(in, words, seconds, NULL, 0, NULL);
 }
 
-static void modules(struct init *in, char *note)
+static void modules(struct init *in)
 {
 	run_job(in, "coldplug", NULL, 30);
 	node_consoles(in);
-	snprintf(note, NOTE, "%u consoles", in->nttys);
+	phase_note(in, "%u consoles", in->nttys);
 }
 
-static void state(struct init *in, char *note)
+static void state(struct init *in)
 {
 	bool wanted = in->cfg.state[0];
 	int status = wanted ? run_job(in, "state", in->cfg.state, 40) : STATE_NONE;
 	bool none = status != 0 && status != STATE_PARTLY;
 	char what[256];
 
-	snprintf(note, NOTE, "%s", none ? "tmpfs" : in->cfg.state);
+	phase_note(in, "%s", none ? "tmpfs" : in->cfg.state);
 	if (none)
 		say(in, wanted ? SAY_ERROR : SAY_WARN, "state",
 		    "%s%sin memory (tmpfs): images and pods are gone after a reboot",
@@ -173,28 +168,25 @@ static void state(struct init *in, char *note)
 	}
 }
 
-static void identity(struct init *in, char *note)
+static void identity(struct init *in)
 {
-	(void)note;
 	node_clock(in);
 	run_job(in, "ident", NULL, 10);
 	node_name(in);
 	node_sysctls(in);
 }
 
-static void services(struct init *in, char *note)
+static void services(struct init *in)
 {
 	struct err err;
 
-	(void)note;
 	if (control_open(in, &err) < 0)
 		say(in, SAY_ERROR, "control", "%s", err.msg);
 	services_make(in);
-	for (int i = 0; in->fault[0] && i < SERVICES; i++) {
+	for (unsigned i = 0; in->fault[0] && i < in->nservices; i++) {
 		struct service *s = &in->services[i];
 
-		s->blocked = s->used &&
-			     (str_eq(s->title, "crid") || str_eq(s->title, "kubelet"));
+		s->blocked = str_eq(s->title, "crid") || str_eq(s->title, "kubelet");
 		if (s->blocked)
 			str_copy(s->error, sizeof(s->error), in->fault);
 	}
@@ -203,7 +195,7 @@ static void services(struct init *in, char *note)
 
 static const struct {
 	const char *name;
-	void (*run)(struct init *in, char *note);
+	void (*run)(struct init *in);
 	bool machine; /* not in a container */
 } phases[] = {
 	{"root", root, true},	      {"mounts", mounts, true},
@@ -227,41 +219,27 @@ static void reap(struct init *in)
 
 static void on_signal(void *arg, const struct signalfd_siginfo *si)
 {
+	static const struct {
+		uint32_t signal;
+		enum initctl_verb verb;
+		const char *why;
+	} ends[] = {
+		/* the first three as busybox has them */
+		{SIGUSR1, INITCTL_HALT, "signal USR1"},
+		{SIGUSR2, INITCTL_POWEROFF, "signal USR2"},
+		{SIGTERM, INITCTL_REBOOT, "signal TERM"},
+		{SIGINT, INITCTL_REBOOT, "ctrl-alt-del"},
+		{SIGPWR, INITCTL_POWEROFF, "power failure or shutdown signal"},
+	};
 	struct init *in = arg;
 
-	switch (si->ssi_signo) {
-	case SIGCHLD:
+	if (si->ssi_signo == SIGCHLD)
 		reap(in);
-		break;
-	case SIGUSR1:
-		stop_begin(in, INITCTL_HALT, "signal USR1");
-		break;
-	case SIGUSR2:
-		stop_begin(in, INITCTL_POWEROFF, "signal USR2");
-		break;
-	case SIGTERM:
-		stop_begin(in, INITCTL_REBOOT, "signal TERM");
-		break;
-	case SIGINT:
-		stop_begin(in, INITCTL_REBOOT, "ctrl-alt-del");
-		break;
-	case SIGPWR:
-		stop_begin(in, INITCTL_POWEROFF, "power failure or shutdown signal");
-		break;
-	case SIGHUP:
+	else if (si->ssi_signo == SIGHUP)
 		init_reload(in);
-		break;
-	default:
-		break;
-	}
-}
-
-static void on_late(struct init *in, int status)
-{
-	(void)status;
-	in->modules_busy = false;
-	node_sysctls(in);
-	device_check(in);
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+		if (si->ssi_signo == ends[i].signal)
+			stop_begin(in, ends[i].verb, ends[i].why);
 }
 
 /* What no service waits for: the modules that the first pod would. */
@@ -273,7 +251,7 @@ void init_late(struct init *in)
 	if (in->late_done || !in->machine)
 		return;
 	in->late_done = true;
-	in->modules_busy = job_start(in, words, LATE_S, on_late) == 0;
+	in->modules_busy = job_start(in, words, LATE_S, device_modules_done) == 0;
 	in->links_due = true;
 	device_check(in);
 }
@@ -309,15 +287,14 @@ static int boot(struct init *in, struct err *err)
 		reboot(RB_DISABLE_CAD);
 	}
 	say_open(in);
-	phase_end(in, "%s", "until init runs");
+	phase_note(in, "until init runs");
+	phase_end(in);
 	for (size_t i = 0; i < ARRAY_LEN(phases); i++) {
-		char note[NOTE] = "";
-
 		if (phases[i].machine && !in->machine)
 			continue;
 		phase_begin(in, phases[i].name);
-		phases[i].run(in, note);
-		phase_end(in, "%s", note);
+		phases[i].run(in);
+		phase_end(in);
 	}
 	watch(in);
 	reap(in);

@@ -69,7 +69,6 @@ struct service {
 	struct loop_timer timer, healthy;
 	unsigned backoff; /* doublings */
 	uint32_t restarts;
-	bool used;
 	bool seen; /* by services_start: what is off later is off because a person said so */
 	bool again; /* start it when it has stopped */
 	bool killed;
@@ -113,6 +112,7 @@ struct stop {
 		verb; /* INITCTL_LIST: not stopping. It is set once, and never changes. */
 	unsigned step;
 	struct loop_timer deadline, poll;
+	unsigned ranks; /* of services that have been told to stop */
 	bool job_running;
 	char why[64];
 };
@@ -126,6 +126,7 @@ struct init {
 	int kmsg;
 
 	struct node_config cfg;
+	unsigned nservices; /* none ever goes */
 	struct service services[SERVICES];
 	struct service *log; /* the keeper of log files */
 	struct job jobs[JOBS];
@@ -156,8 +157,9 @@ void say(struct init *in, int level, const char *phase, const char *fmt, ...)
 /* What went wrong and what to type, on every console; the node stays as it is. */
 void say_fault(struct init *in, const char *what, const char *advice);
 void phase_begin(struct init *in, const char *name);
-void phase_end(struct init *in, const char *fmt, ...)
+void phase_note(struct init *in, const char *fmt, ...) /* for boottime */
 	__attribute__((format(printf, 2, 3)));
+void phase_end(struct init *in);
 
 /* files.c: small files of the kernel, without memory. Both: 0/length or -1 with errno. */
 int put_text(const char *path, const char *text);
@@ -188,6 +190,7 @@ void node_consoles(struct init *in);
 /* device.c: uevents and the watchdog */
 void device_listen(struct init *in);
 void device_check(struct init *in);
+void device_modules_done(struct init *in, int status); /* the end of a job */
 int device_module(struct init *in, const char *name);
 void watchdog_open(struct init *in);
 
@@ -202,9 +205,8 @@ bool job_reaped(struct init *in, pid_t pid, int status);
 
 /* spawn.c: a service's process */
 int spawn(struct service *s, struct err *err);
-/* A child without a cgroup of its own: fds are for 0 to 3. pid, or -1 with errno. */
-pid_t spawn_words(struct init *in, const char *const *words, const int fds[4],
-		  int *ret_pidfd);
+/* "initjob WORDS...", in no cgroup of its own: fds are for 0 to 3. pid, or -1 with errno. */
+pid_t spawn_job(const char *const *words, const int fds[4], int *ret_pidfd);
 
 /* service.c */
 void services_make(struct init *in);

@@ -13,18 +13,15 @@
 #include "os/fd.h"
 #include "os/proc.h"
 
-/* "initjob WORDS..." */
 static pid_t start(struct init *in, const char *const *words, int fd3, int *ret_pidfd)
 {
-	const char *argv[WORDS] = {INITJOB};
 	int out = in->machine && in->kmsg >= 0 ? in->kmsg : STDERR_FILENO;
-	int fds[4] = {-1, out, out, fd3};
-	size_t n = 1;
+	const int fds[4] = {-1, out, out, fd3};
+	pid_t pid = spawn_job(words, fds, ret_pidfd);
 
-	while (*words && n < WORDS - 1)
-		argv[n++] = *words++;
-	argv[n] = NULL;
-	return spawn_words(in, argv, fds, ret_pidfd);
+	if (pid < 0)
+		say(in, SAY_ERROR, words[0], "cannot start: %s", strerror(errno));
+	return pid;
 }
 
 static int exit_status(int status)
@@ -48,10 +45,8 @@ int job_now(struct init *in, const char *const *words, int seconds, void *out,
 	from = pipefd[0];
 	to = pipefd[1];
 	pid = start(in, words, to, &pidfd);
-	if (pid < 0) {
-		say(in, SAY_ERROR, words[0], "cannot start: %s", strerror(errno));
+	if (pid < 0)
 		return -1;
-	}
 	fd_close(&to);
 	for (;;) {
 		struct pollfd p[2] = {{.fd = pidfd, .events = POLLIN},
@@ -110,10 +105,8 @@ int job_start(struct init *in, const char *const *words, int seconds,
 	if (!j)
 		return -1;
 	pid = start(in, words, -1, &j->pidfd);
-	if (pid < 0) {
-		say(in, SAY_ERROR, words[0], "cannot start: %s", strerror(errno));
+	if (pid < 0)
 		return -1;
-	}
 	j->init = in;
 	j->name = words[0];
 	j->pid = pid;

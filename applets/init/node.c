@@ -174,7 +174,7 @@ static void add_tty(struct init *in, const char *name)
 void node_consoles(struct init *in)
 {
 	FD_AUTO fd = open("/dev/console", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-	char text[256], path[64];
+	char text[256], path[64], *save = NULL;
 	unsigned dev = 0;
 	ssize_t n;
 
@@ -189,12 +189,6 @@ void node_consoles(struct init *in)
 	}
 	if (get_text("/sys/class/tty/console/active", text, sizeof(text)) < 0)
 		return;
-	for (char *p = text; *p;) {
-		size_t len = strcspn(p, " ");
-		char *next = p + len + (p[len] != 0);
-
-		p[len] = 0;
+	for (char *p = strtok_r(text, " ", &save); p; p = strtok_r(NULL, " ", &save))
 		add_tty(in, p);
-		p = next;
-	}
 }

@@ -71,8 +71,8 @@ void log_renew(struct init *in)
 
 void log_announce(struct init *in)
 {
-	for (int i = 0; i < SERVICES; i++)
-		if (in->services[i].used && in->services[i].ring.map)
+	for (unsigned i = 0; i < in->nservices; i++)
+		if (in->services[i].ring.map)
 			wink(in, in->services[i].title, in->services[i].ring.fd);
 }
 

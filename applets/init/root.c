@@ -147,7 +147,8 @@ static void links(void)
 	static const struct {
 		const char *target, *path;
 	} all[] = {
-		{"bin", "/sbin"}, /* here: the kernel's own start is to find no modprobe */
+		/* here: the kernel's own start is to find no modprobe */
+		{"bin", "/sbin"},
 		{"/run", "/var/run"},
 		{"/run/lock", "/var/lock"},
 		{"/proc/self/fd", "/dev/fd"},

@@ -93,15 +93,21 @@ void phase_begin(struct init *in, const char *name)
 	p->start = p->end = time_mono();
 }
 
-void phase_end(struct init *in, const char *fmt, ...)
+void phase_note(struct init *in, const char *fmt, ...)
 {
 	struct phase *p = &in->phases[in->nphases - 1];
-	int64_t us;
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(p->note, sizeof(p->note), fmt, ap);
 	va_end(ap);
+}
+
+void phase_end(struct init *in)
+{
+	struct phase *p = &in->phases[in->nphases - 1];
+	int64_t us;
+
 	p->end = time_mono();
 	us = (p->end - p->start) / 1000;
 	say(in, SAY_INFO, p->name, "%s%s%lld.%lld ms", p->note, p->note[0] ? ", " : "",

@@ -64,12 +64,9 @@ static void changed(struct service *s)
 	control_settle(s);
 	if (s->state == INITCTL_UP && str_eq(s->title, "crid"))
 		init_late(s->init);
-	for (int i = 0; i < SERVICES; i++) {
-		struct service *o = &s->init->services[i];
-
-		if (o->used && o->state == INITCTL_WAITING)
-			service_event(o, EV_GO);
-	}
+	for (unsigned i = 0; i < s->init->nservices; i++)
+		if (s->init->services[i].state == INITCTL_WAITING)
+			service_event(&s->init->services[i], EV_GO);
 	stop_check(s->init);
 }
 
@@ -303,16 +300,13 @@ void service_restart(struct service *s)
 		    s->state == INITCTL_STOPPING;
 
 	s->again = runs;
-	if (runs)
-		service_event(s, EV_STOP);
-	else
-		service_event(s, EV_START);
+	service_event(s, runs ? EV_STOP : EV_START);
 }
 
 struct service *service_find(struct init *in, const char *title)
 {
-	for (int i = 0; i < SERVICES; i++)
-		if (in->services[i].used && str_eq(in->services[i].title, title))
+	for (unsigned i = 0; i < in->nservices; i++)
+		if (str_eq(in->services[i].title, title))
 			return &in->services[i];
 	return NULL;
 }
@@ -334,11 +328,10 @@ static bool is_member(const struct service *s, pid_t pid)
 
 void service_is_ready(struct init *in, pid_t pid)
 {
-	for (int i = 0; i < SERVICES; i++) {
+	for (unsigned i = 0; i < in->nservices; i++) {
 		struct service *s = &in->services[i];
 
-		if (s->used && s->pid && wants(s, "notify") &&
-		    (s->pid == pid || is_member(s, pid)))
+		if (s->pid && wants(s, "notify") && (s->pid == pid || is_member(s, pid)))
 			service_event(s, EV_READY);
 	}
 }
@@ -363,8 +356,8 @@ static void ended(struct service *s, int status)
 
 bool service_reaped(struct init *in, pid_t pid, int status)
 {
-	for (int i = 0; i < SERVICES; i++)
-		if (in->services[i].used && in->services[i].pid == pid) {
+	for (unsigned i = 0; i < in->nservices; i++)
+		if (in->services[i].pid == pid) {
 			ended(&in->services[i], status);
 			return true;
 		}
@@ -379,15 +372,14 @@ static struct service *add(struct init *in, const struct node_service *def,
 	struct service *s = service_find(in, title);
 	struct err err;
 
-	for (int i = 0; i < SERVICES && !s; i++)
-		if (!in->services[i].used)
-			s = &in->services[i];
-	if (!s)
-		return NULL;
-	s->def = *def; /* of one that runs: for its next start */
-	if (s->used)
+	if (s) {
+		s->def = *def; /* of one that runs: for its next start */
 		return s;
-	s->used = true;
+	}
+	if (in->nservices == SERVICES)
+		return NULL;
+	s = &in->services[in->nservices++];
+	s->def = *def;
 	s->init = in;
 	s->pidfd = s->output = s->cgroup_fd = s->ring.fd = -1;
 	str_copy(s->title, sizeof(s->title), title);
@@ -434,15 +426,15 @@ void services_make(struct init *in)
 void services_start(struct init *in)
 {
 	/* first all wait: nobody takes another for one that is not to run */
-	for (int i = 0; i < SERVICES; i++) {
+	for (unsigned i = 0; i < in->nservices; i++) {
 		struct service *s = &in->services[i];
 
-		if (!s->used || s->blocked || s->seen)
+		if (s->blocked || s->seen)
 			continue;
 		s->seen = true;
 		enter(s, INITCTL_WAITING);
 		timer_ms(s, AFTER_S * 1000);
 	}
-	for (int i = 0; i < SERVICES; i++)
+	for (unsigned i = 0; i < in->nservices; i++)
 		service_event(&in->services[i], EV_GO);
 }

@@ -105,18 +105,14 @@ static const char *const base_env[] = {
 	"NOTIFY_SOCKET=/run/cribox/notify",
 };
 
-pid_t spawn_words(struct init *in, const char *const *words, const int fds[4],
-		  int *ret_pidfd)
+pid_t spawn_job(const char *const *words, const int fds[4], int *ret_pidfd)
 {
-	struct birth b = {.cgroup_fd = -1, .keep_caps = true};
-	size_t n = 0;
+	struct birth b = {.argv = {INITJOB}, .cgroup_fd = -1, .keep_caps = true};
+	size_t n = 1;
 	pid_t pid;
 
-	(void)in;
-	while (n < WORDS - 1 && words[n]) {
-		b.argv[n] = words[n];
-		n++;
-	}
+	while (*words && n < WORDS - 1)
+		b.argv[n++] = *words++;
 	b.env[0] = base_env[0];
 	b.env[1] = base_env[1];
 	memcpy(b.fds, fds, sizeof(b.fds));

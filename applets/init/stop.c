@@ -45,35 +45,33 @@ static void job(struct init *in, const char *verb, const char *arg, const char *
 
 /* --- the steps ------------------------------------------------------------------------------ */
 
-static bool last_to_stop(const struct service *s)
+/* The log keeper is the last to be stopped, and before it those that pods need. */
+static unsigned rank(const struct service *s)
 {
-	return str_eq(s->title, "crid") || str_eq(s->title, "network") ||
-	       s == s->init->log;
+	if (s == s->init->log)
+		return 2;
+	return str_eq(s->title, "crid") || str_eq(s->title, "network");
 }
 
-static void stop_service(struct service *s)
+/* One rank more at each call; in the reverse order of starting. */
+static void stop_services(struct init *in)
 {
-	s->again = false;
-	service_event(s, EV_STOP);
+	in->stop.ranks++;
+	for (struct service *s = in->services + in->nservices; s-- > in->services;)
+		if (rank(s) < in->stop.ranks) {
+			s->again = false;
+			service_event(s, EV_STOP);
+		}
 }
 
-static void stop_users(struct init *in)
+static bool services_run(struct init *in)
 {
-	for (int i = SERVICES - 1; i >= 0; i--)
-		if (in->services[i].used && !last_to_stop(&in->services[i]))
-			stop_service(&in->services[i]);
-}
+	for (unsigned i = 0; i < in->nservices; i++) {
+		const struct service *s = &in->services[i];
 
-static bool runs(const struct service *s)
-{
-	return s->used && (s->state == INITCTL_STOPPING || s->pid);
-}
-
-static bool users_run(struct init *in)
-{
-	for (int i = 0; i < SERVICES; i++)
-		if (runs(&in->services[i]) && !last_to_stop(&in->services[i]))
+		if (rank(s) < in->stop.ranks && (s->pid || s->state == INITCTL_STOPPING))
 			return true;
+	}
 	return false;
 }
 
@@ -83,32 +81,6 @@ static void stop_pods(struct init *in)
 
 	if (crid && crid->state == INITCTL_UP)
 		job(in, "stop-pods", NULL, NULL, 45);
-}
-
-static void stop_system(struct init *in)
-{
-	for (int i = SERVICES - 1; i >= 0; i--)
-		if (in->services[i].used && &in->services[i] != in->log)
-			stop_service(&in->services[i]);
-}
-
-static bool system_runs(struct init *in)
-{
-	for (int i = 0; i < SERVICES; i++)
-		if (runs(&in->services[i]) && &in->services[i] != in->log)
-			return true;
-	return false;
-}
-
-static void stop_log(struct init *in)
-{
-	if (in->log)
-		stop_service(in->log);
-}
-
-static bool log_runs(struct init *in)
-{
-	return in->log && runs(in->log);
 }
 
 static bool children_left(struct init *in)
@@ -167,11 +139,11 @@ static const struct {
 	void (*begin)(struct init *in);
 	bool (*busy)(struct init *in);
 } steps[] = {
-	{"services", 40, stop_users, users_run},
+	{"services", 40, stop_services, services_run},
 	{"pods", 50, stop_pods, NULL},
 	{"save", 6, save, NULL},
-	{"system", 20, stop_system, system_runs},
-	{"logs", 5, stop_log, log_runs},
+	{"system", 20, stop_services, services_run},
+	{"logs", 5, stop_services, services_run},
 	{"kill", 5, groups_kill_all, children_left},
 	{"unmount", 30, unmount, NULL},
 	{"sync", 35, flush, NULL},

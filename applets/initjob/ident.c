@@ -207,17 +207,12 @@ static unsigned harvest(void)
 
 static bool watchdog_did(void)
 {
-	char text[16];
-	FD_AUTO fd =
-		open("/sys/class/watchdog/watchdog0/bootstatus", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	BUF_AUTO text = {0};
 	uint64_t bits = 0;
 
-	if (n <= 0)
-		return false;
-	text[n] = 0;
-	text[strcspn(text, "\n")] = 0;
-	return num_u64(text, 0, UINT32_MAX, &bits) == 0 && (bits & WDIOF_CARDRESET);
+	return read_line("/sys/class/watchdog/watchdog0/bootstatus", &text) &&
+	       num_u64(buf_str(&text), 0, UINT32_MAX, &bits) == 0 &&
+	       (bits & WDIOF_CARDRESET);
 }
 
 static void reason(unsigned dumps)
@@ -243,10 +238,9 @@ static void reason(unsigned dumps)
 	file_replace(AT_FDCWD, REASON, text.data, text.len, 0644, false, &err);
 }
 
-int job_ident(int argc, char **argv, struct err *err)
+int job_ident(char **args, struct err *err)
 {
-	(void)argc;
-	(void)argv;
+	(void)args;
 	(void)err;
 	machine_id();
 	use_seed();
@@ -257,13 +251,11 @@ int job_ident(int argc, char **argv, struct err *err)
 }
 
 /* "goodbye VERB WHY": for the next boot. */
-int job_goodbye(int argc, char **argv, struct err *err)
+int job_goodbye(char **args, struct err *err)
 {
-	STR_AUTO text = NULL;
+	STR_AUTO text = xasprintf("%s (%s)\n", args[0], args[1]);
 
-	if (argc != 3)
-		return err_set(err, ERR_INVALID, "goodbye: VERB WHY");
-	text = xasprintf("%s (%s)\n", argv[1], argv[2]);
+	(void)err;
 	new_seed();
 	clock_seen();
 	keep(GOODBYE, text, strlen(text));

@@ -135,18 +135,18 @@ static void add_kubelet(struct node_config *c)
 }
 
 /* "config [FILE]": all sources, or the one; the struct goes to fd 3. */
-static int job_config(int argc, char **argv, struct err *err)
+static int job_config(char **args, struct err *err)
 {
-	struct node_sources only = {.file = argc > 1 ? argv[1] : NULL};
+	struct node_sources only = {.file = args[0]};
 	BUF_AUTO deny = {0};
 	struct err ignored;
 
-	node_config_load(argc > 1 ? &only : &node_sources, argc > 1, &config);
+	node_config_load(only.file ? &only : &node_sources, only.file != NULL, &config);
 	add_preload(&config);
 	add_kubelet(&config);
 	for (unsigned i = 0; i < config.ndeny; i++)
 		buf_add_fmt(&deny, "%s\n", config.deny[i]);
-	if (argc == 1)
+	if (!only.file)
 		file_replace(AT_FDCWD, DENY_FILE, buf_str(&deny), deny.len, 0644, false,
 			     &ignored);
 	if (fd_write_all(3, &config, sizeof(config)) < 0)
@@ -195,14 +195,13 @@ static void load(struct modules *m, const char *name)
 }
 
 /* The modules of all devices that are there. */
-static int job_coldplug(int argc, char **argv, struct err *err)
+static int job_coldplug(char **args, struct err *err)
 {
 	struct modules m;
 	unsigned failed = 0;
 	int n;
 
-	(void)argc;
-	(void)argv;
+	(void)args;
 	if (!open_modules(&m))
 		return 0;
 	n = module_coldplug(&m.mi, &failed, err);
@@ -216,12 +215,11 @@ static int job_coldplug(int argc, char **argv, struct err *err)
 }
 
 /* What no device asks for: the image's list, and that of the configuration. */
-static int job_late(int argc, char **argv, struct err *err)
+static int job_late(char **args, struct err *err)
 {
 	struct modules m;
 
-	(void)argc;
-	(void)argv;
+	(void)args;
 	(void)err;
 	if (!open_modules(&m))
 		return 0;
@@ -232,47 +230,46 @@ static int job_late(int argc, char **argv, struct err *err)
 	return 0;
 }
 
-static int job_module(int argc, char **argv, struct err *err)
+static int job_module(char **args, struct err *err)
 {
 	struct modules m;
 
-	if (argc != 2)
-		return err_set(err, ERR_INVALID, "module: which?");
+	(void)err;
 	if (!open_modules(&m))
 		return 1;
-	load(&m, argv[1]);
+	load(&m, args[0]);
 	close_modules(&m);
 	return 0;
 }
 
-static int job_devlinks(int argc, char **argv, struct err *err)
+static int job_devlinks(char **args, struct err *err)
 {
-	char *const words[] = {argv[0], NULL};
-
-	(void)argc;
-	execv("/proc/self/exe", words);
+	(void)args;
+	execl("/proc/self/exe", "devlinks", (char *)NULL);
 	return err_sys(err, errno, "devlinks");
 }
 
 static const struct {
 	const char *verb;
-	int (*run)(int argc, char **argv, struct err *err);
+	int min, max; /* arguments */
+	int (*run)(char **args, struct err *err);
 } verbs[] = {
-	{"config", job_config},	    {"coldplug", job_coldplug},
-	{"late", job_late},	    {"module", job_module},
-	{"devlinks", job_devlinks}, {"state", job_state},
-	{"payload", job_payload},   {"ident", job_ident},
-	{"log", job_log},	    {"stop-pods", job_stop_pods},
-	{"goodbye", job_goodbye},   {"unmount", job_unmount},
-	{"sync", job_sync},
+	{"config", 0, 1, job_config},	  {"coldplug", 0, 0, job_coldplug},
+	{"late", 0, 0, job_late},	  {"module", 1, 1, job_module},
+	{"devlinks", 0, 0, job_devlinks}, {"state", 1, 1, job_state},
+	{"payload", 0, 0, job_payload},	  {"ident", 0, 0, job_ident},
+	{"log", 0, 0, job_log},		  {"stop-pods", 0, 0, job_stop_pods},
+	{"goodbye", 2, 2, job_goodbye},	  {"unmount", 0, 0, job_unmount},
+	{"sync", 0, 0, job_sync},
 };
 
 static int run_initjob(int argc, char **argv, struct err *err)
 {
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(verbs); i++)
-		if (str_eq(argv[1], verbs[i].verb)) {
-			int r = verbs[i].run(argc - 1, argv + 1, err);
+		if (str_eq(argv[1], verbs[i].verb) && argc - 2 >= verbs[i].min &&
+		    argc - 2 <= verbs[i].max) {
+			int r = verbs[i].run(argv + 2, err);
 
 			if (r < 0)
 				complain(argv[1], "%s", err->msg);

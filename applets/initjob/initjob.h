@@ -18,14 +18,14 @@ void tell(const char *phase, const char *fmt, ...) __attribute__((format(printf,
 void complain(const char *phase, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* All return the exit status, or -1 with *err set. */
-int job_state(int argc, char **argv, struct err *err);
-int job_payload(int argc, char **argv, struct err *err);
-int job_ident(int argc, char **argv, struct err *err);
-int job_goodbye(int argc, char **argv, struct err *err);
-int job_log(int argc, char **argv, struct err *err);
-int job_stop_pods(int argc, char **argv, struct err *err);
-int job_unmount(int argc, char **argv, struct err *err);
-int job_sync(int argc, char **argv, struct err *err);
+/* args: as many as the table in initjob.c says. All return the exit status, or -1 with *err set. */
+int job_state(char **args, struct err *err);
+int job_payload(char **args, struct err *err);
+int job_ident(char **args, struct err *err);
+int job_goodbye(char **args, struct err *err);
+int job_log(char **args, struct err *err);
+int job_stop_pods(char **args, struct err *err);
+int job_unmount(char **args, struct err *err);
+int job_sync(char **args, struct err *err);
 
 #endif

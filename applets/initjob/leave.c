@@ -70,7 +70,7 @@ static int for_each(const char *const *list, const char *const *act, struct err 
 }
 
 /* To stop a pod is to kill what is in it (CRI): its containers get their grace before. */
-int job_stop_pods(int argc, char **argv, struct err *err)
+int job_stop_pods(char **args, struct err *err)
 {
 	static const char *const containers[] = {"ps", "-q", "--no-trunc", NULL};
 	static const char *const stop[] = {"stop", "--timeout", GRACE, NULL};
@@ -79,8 +79,7 @@ int job_stop_pods(int argc, char **argv, struct err *err)
 	static const char *const stopp[] = {"stopp", NULL};
 	int c, p;
 
-	(void)argc;
-	(void)argv;
+	(void)args;
 	c = for_each(containers, stop, err);
 	p = for_each(pods, stopp, err);
 	if (c < 0 || p < 0)
@@ -147,7 +146,7 @@ static bool unmount_any(const struct mounts_line *m)
 	return false;
 }
 
-int job_unmount(int argc, char **argv, struct err *err)
+int job_unmount(char **args, struct err *err)
 {
 	static struct mounts_line list[MOUNTS];
 	BUF_AUTO text = {0};
@@ -155,8 +154,7 @@ int job_unmount(int argc, char **argv, struct err *err)
 	size_t n = 0;
 	char *at;
 
-	(void)argc;
-	(void)argv;
+	(void)args;
 	if (mounts_read(&text, err) < 0)
 		return -1;
 	buf_add_char(&text, 0);
@@ -179,10 +177,9 @@ int job_unmount(int argc, char **argv, struct err *err)
 	return 0;
 }
 
-int job_sync(int argc, char **argv, struct err *err)
+int job_sync(char **args, struct err *err)
 {
-	(void)argc;
-	(void)argv;
+	(void)args;
 	(void)err;
 	sync();
 	return 0;

@@ -150,13 +150,12 @@ static bool take(void)
 	return true;
 }
 
-int job_log(int argc, char **argv, struct err *err)
+int job_log(char **args, struct err *err)
 {
 	struct sigaction sa = {.sa_handler = on_term};
 	struct pollfd p = {.fd = 3, .events = POLLIN};
 
-	(void)argc;
-	(void)argv;
+	(void)args;
 	(void)err;
 	sigaction(SIGTERM, &sa, NULL);
 	mkdir(DIR_OF_LOGS, 0755);

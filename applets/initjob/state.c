@@ -95,16 +95,14 @@ static bool bind_all(void)
 }
 
 /* 0: all is on it; 1: it cannot be used; 2: it can only be read; 3: a part is on it. */
-int job_state(int argc, char **argv, struct err *err)
+int job_state(char **args, struct err *err)
 {
 	char path[128];
 	struct blockdev_info info;
 	struct statvfs fs;
 	int64_t start = time_mono();
 
-	if (argc != 2)
-		return err_set(err, ERR_INVALID, "which?");
-	if (find(argv[1], PATIENCE_S, path, sizeof(path), err) < 0)
+	if (find(args[0], PATIENCE_S, path, sizeof(path), err) < 0)
 		return -1;
 	if (blockdev_probe_path(path, true, &info, err) < 0)
 		return -1;
@@ -138,13 +136,12 @@ int job_state(int argc, char **argv, struct err *err)
  * The disk with what is too big for memory, by its serial or its label. 0: mounted; 1: there
  * is none.
  */
-int job_payload(int argc, char **argv, struct err *err)
+int job_payload(char **args, struct err *err)
 {
 	char path[128];
 	struct blockdev_info info;
 
-	(void)argc;
-	(void)argv;
+	(void)args;
 	if (blockdev_find("SERIAL=cribox-payload", path, sizeof(path), err) < 0 &&
 	    blockdev_find("LABEL=cribox-payload", path, sizeof(path), err) < 0)
 		return 1;
