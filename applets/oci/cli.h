@@ -91,6 +91,10 @@ int cli_send_pidfd(const char *socket, const char *what, int pidfd, struct err *
 enum ctr_status { CTR_CREATING, CTR_CREATED, CTR_RUNNING, CTR_PAUSED, CTR_STOPPED };
 extern const char *const ctr_status_names[];
 
+/* The fifos through which start says go, and is told how that went. */
+#define CTR_GO "exec.fifo"
+#define CTR_OUTCOME "outcome.fifo"
+
 /* A container's directory below the root, and what its state file says. */
 struct ctr {
 	int dir; /* -1: not open */

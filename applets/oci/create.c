@@ -178,12 +178,12 @@ static void describe_stdio(struct ctr *c)
 
 /* --- create ------------------------------------------------------------------------- */
 
-/* The fifo through which start says go. Opened both ways: it has no end before that. */
-static int make_fifo(struct create *c, struct err *err)
+/* Opened both ways: it has no end before somebody else has opened it. */
+static int make_fifo(const struct create *c, const char *name, struct err *err)
 {
-	if (mkfifoat(c->ctr.dir, "exec.fifo", 0600) < 0)
-		return err_sys(err, errno, "make exec.fifo");
-	return file_open(c->ctr.dir, "exec.fifo", O_RDWR | O_NOFOLLOW, 0, err);
+	if (mkfifoat(c->ctr.dir, name, 0600) < 0)
+		return err_sys(err, errno, "make %s", name);
+	return file_open(c->ctr.dir, name, O_RDWR | O_NOFOLLOW, 0, err);
 }
 
 void create_explain(const struct create *c, struct err *err)
@@ -234,10 +234,17 @@ static int on_pid(void *arg, pid_t pid, struct err *err)
 	return create_started(arg, pid, false, err);
 }
 
-static int start(struct create *c, int terminal, int start_fd, struct oci_started *ret,
-		 struct err *err)
+static int start(struct create *c, int terminal, struct oci_started *ret, struct err *err)
 {
 	struct oci_start how;
+	FD_AUTO go = make_fifo(c, CTR_GO, err);
+	FD_AUTO outcome = -1;
+
+	if (go < 0)
+		return -1;
+	if (oci_go_may_fail(c->ctr.spec) &&
+	    (outcome = make_fifo(c, CTR_OUTCOME, err)) < 0)
+		return -1;
 
 	oci_start_init(&how);
 	how.id = c->id;
@@ -251,7 +258,8 @@ static int start(struct create *c, int terminal, int start_fd, struct oci_starte
 	how.preserve_fds = c->preserve;
 	how.no_new_keyring = c->no_keyring;
 	how.no_pivot = c->no_pivot;
-	how.start_fd = start_fd;
+	how.start_fd = go;
+	how.outcome_fd = outcome;
 	how.seccomp_cache =
 		arena_fmt(&c->ctr.arena, "%s/" OCI_SECCOMP_CACHE, c->cli->root);
 	how.on_pid = on_pid;
@@ -268,12 +276,7 @@ static int start(struct create *c, int terminal, int start_fd, struct oci_starte
 int create_container(struct create *c, int terminal, struct oci_started *ret,
 		     struct err *err)
 {
-	FD_AUTO fifo = -1;
-
-	if (create_prepare(c, err) < 0)
-		return -1;
-	fifo = make_fifo(c, err);
-	if (fifo < 0 || start(c, terminal, fifo, ret, err) < 0)
+	if (create_prepare(c, err) < 0 || start(c, terminal, ret, err) < 0)
 		return -1;
 	/* stderr is the container's, unless we stay in the foreground */
 	if (c->cli->debug || (c->run && !c->detach))

@@ -1,6 +1,7 @@
 /* start, run: what was created runs. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -14,23 +15,46 @@
 #include "os/proc.h"
 #include "os/sock.h"
 
+enum { DEATH_MS = 5000 };
+
 /* Says go. */
 static int release_init(const struct ctr *c, struct err *err)
 {
-	FD_AUTO fd = openat(c->dir, "exec.fifo",
-			    O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	FD_AUTO fd =
+		openat(c->dir, CTR_GO, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
 
 	if (fd < 0)
 		return errno == ENXIO
 			       ? err_set(err, ERR_STATE,
 					 "cannot start a container that has stopped")
-			       : err_sys(err, errno, "open exec.fifo");
+			       : err_sys(err, errno, "open " CTR_GO);
 	/* gone first: whoever asks from now on sees it running */
-	if (unlinkat(c->dir, "exec.fifo", 0) < 0)
+	if (unlinkat(c->dir, CTR_GO, 0) < 0)
 		return err_sys(err, errno, "cannot start an already running container");
 	if (write(fd, "0", 1) != 1)
-		return err_sys(err, errno, "write to exec.fifo");
+		return err_sys(err, errno, "write to " CTR_GO);
 	return 0;
+}
+
+/* The same, and its startContainer hooks are waited for. One that fails has ended it. */
+static int go(const struct ctr *c, int pidfd, struct err *err)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+	FD_AUTO outcome = -1;
+
+	if (oci_go_may_fail(c->spec)) {
+		outcome = openat(c->dir, CTR_OUTCOME,
+				 O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+		if (outcome < 0 || fd_set_nonblock(outcome, false) < 0)
+			return err_sys(err, errno, "open " CTR_OUTCOME);
+	}
+	if (release_init(c, err) < 0)
+		return -1;
+	if (outcome < 0 || oci_go_outcome(outcome, err) == 0)
+		return 0;
+	proc_kill(pidfd, SIGKILL);
+	poll(&p, 1, DEATH_MS);
+	return -1;
 }
 
 /* --- start -------------------------------------------------------------------------- */
@@ -52,7 +76,7 @@ static int start(struct ctr *c, struct err *err)
 
 	if (pidfd < 0 || ctr_load_spec(c, err) < 0 || notify_listen(c, &notify, err) < 0)
 		return -1;
-	if (release_init(c, err) < 0 || poststart(c, pidfd, &warnings, err) < 0)
+	if (go(c, pidfd, err) < 0 || poststart(c, pidfd, &warnings, err) < 0)
 		return -1;
 	return notify < 0 ? 0 : notify_wait(notify, c, pidfd, err);
 }
@@ -107,14 +131,14 @@ static void notify_beside(int notify, const struct ctr *c, int pidfd)
 
 /* Starts what was created. If it died meanwhile, it is taken away, and its reason is
  * told. */
-static int go(struct create *c, const struct oci_started *st, struct err *err)
+static int begin(struct create *c, const struct oci_started *st, struct err *err)
 {
 	FD_AUTO notify = -1;
 	struct err ignored;
 	int r = -1;
 
 	if (notify_listen(&c->ctr, &notify, err) == 0)
-		r = release_init(&c->ctr, err);
+		r = go(&c->ctr, st->pidfd, err);
 	if (r == 0)
 		r = poststart(&c->ctr, st->pidfd, &c->warnings, err);
 	if (r == 0 && notify >= 0 && c->detach)
@@ -136,7 +160,7 @@ static int attend(struct create *c, const struct oci_started *st, int master,
 {
 	int status;
 
-	if (go(c, st, err) < 0)
+	if (begin(c, st, err) < 0)
 		return -1;
 	if (c->detach)
 		return 0;

@@ -191,8 +191,8 @@ enum ctr_status ctr_status(const struct ctr *c, const struct cgroups *g)
 		return CTR_CREATING;
 	if (g && *c->cgroup && cgroup_frozen(g, c->cgroup))
 		return CTR_PAUSED;
-	return fstatat(c->dir, "exec.fifo", &st, AT_SYMLINK_NOFOLLOW) == 0 ? CTR_CREATED
-									   : CTR_RUNNING;
+	return fstatat(c->dir, CTR_GO, &st, AT_SYMLINK_NOFOLLOW) == 0 ? CTR_CREATED
+								      : CTR_RUNNING;
 }
 
 int ctr_pidfd(const struct ctr *c, struct err *err)

@@ -77,6 +77,7 @@ static void child(struct exec *x)
 		.userns = (x->flags & CLONE_NEWUSER) != 0,
 		.pdeathsig = how->pdeathsig,
 		.start_fd = -1,
+		.outcome_fd = -1,
 		.preserve_fds = how->preserve_fds,
 	};
 	FD_AUTO pts = -1;

@@ -265,7 +265,8 @@ struct oci_enter {
 	int console; /* slave; -1: none */
 	bool userns;
 	int pdeathsig;
-	int start_fd; /* -1: at once */
+	int start_fd;	/* -1: at once */
+	int outcome_fd; /* as in struct oci_start */
 	int preserve_fds;
 };
 

@@ -264,6 +264,11 @@ struct oci_start {
 	 */
 	int start_fd;
 	/*
+	 * For a spec with startContainer hooks and a start_fd: a pipe on which the one who
+	 * says go is told how that went (oci_go_outcome). -1: nobody is.
+	 */
+	int outcome_fd;
+	/*
 	 * Told the pid as soon as there is one, before anything of the container runs, so
 	 * that it can be written down; -1 ends it all. NULL: not wanted.
 	 */
@@ -301,6 +306,18 @@ int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *
  * non-blocking, -1 with EAGAIN in err->sys: not known yet.
  */
 int oci_started(int errfd, struct err *err);
+
+/*
+ * True if the spec has hooks that run between the word to go and the program
+ * (startContainer): whoever says it makes an outcome_fd, as their failure is its own.
+ */
+bool oci_go_may_fail(const struct oci_spec *s);
+
+/*
+ * Reads the other end of an outcome_fd until the program runs: 0, or -1 with what a hook, or
+ * the execve after them, has said. The process has ended then, or does so at once.
+ */
+int oci_go_outcome(int fd, struct err *err);
 
 /*
  * For a container without a mount namespace of its own, once it has started and is gone:

@@ -402,29 +402,30 @@ static int move_to(int fd, int number)
 	return fd == number ? fd : dup3(fd, number, O_CLOEXEC);
 }
 
+/* What is open until execve: the starter's socket, and what a start is told by and tells. */
+struct ties {
+	int sock, start, outcome;
+};
+
 /*
- * R7: nothing stays open but stdio, the preserved fds, and until execve the socket to the
- * starter, which is the first number after them.
+ * R7: nothing stays open but stdio, the preserved fds, and until execve the ties to the
+ * starter, which are the first numbers after them.
  */
-static int close_rest(int *sock, int *start_fd, int preserve)
+static int close_rest(struct ties *t, int preserve)
 {
-	int first = 3 + preserve, high;
+	int *const fds[] = {&t->sock, &t->start, &t->outcome};
+	int first = 3 + preserve;
 
-	high = fcntl(*sock, F_DUPFD_CLOEXEC, first + 2);
-	if (high < 0)
-		return -1;
-	if (*start_fd >= 0) {
-		int other = fcntl(*start_fd, F_DUPFD_CLOEXEC, first + 2);
-
-		if (other < 0)
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		if (*fds[i] >= 0 && (*fds[i] = fcntl(*fds[i], F_DUPFD_CLOEXEC,
+						     first + (int)ARRAY_LEN(fds))) < 0)
 			return -1;
-		*start_fd = move_to(other, first + 1);
-	}
-	*sock = move_to(high, first);
-	first += *start_fd >= 0 ? 2 : 1;
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		if (*fds[i] >= 0)
+			*fds[i] = move_to(*fds[i], first++);
 	if (syscall(SYS_close_range, first, ~0U, 0) < 0)
 		fd_cloexec_from(first);
-	return *sock;
+	return 0;
 }
 
 /*
@@ -464,46 +465,56 @@ static int run_start_hooks(const struct oci_enter *e, struct err *err)
 	return r;
 }
 
-static int last_steps(const struct oci_enter *e, bool filter, int sock, struct err *err)
+/* The one who said go may be gone: there is nobody else to tell. */
+static void tell_outcome(int fd, const struct err *err)
 {
-	if (e->start_hooks) {
-		/* what they run is confined as the program is */
-		if (filter && load_filter(e, sock, err) < 0)
-			return -1;
-		return run_start_hooks(e, err);
-	}
+	if (fd >= 0 && write(fd, err, sizeof(*err)) < 0)
+		return;
+}
+
+static int last_steps(const struct oci_enter *e, bool filter, const struct ties *t,
+		      struct err *err)
+{
+	struct err done = {.code = ERR_NONE};
+
 	/* last: a profile need not allow what we did so far */
-	return filter ? load_filter(e, sock, err) : 0;
+	if (filter && load_filter(e, t->sock, err) < 0)
+		return -1;
+	/* what they run is confined as the program is */
+	if (e->start_hooks && run_start_hooks(e, err) < 0)
+		return -1;
+	tell_outcome(t->outcome, &done);
+	return 0;
 }
 
 static int finish(const struct oci_enter *e, const struct oci_process *p, struct arena *a,
 		  struct err *err)
 {
 	bool filter = p->no_new_privs && e->seccomp->len, early;
+	struct ties t = {e->sock, e->start_fd, e->outcome_fd};
 	const char *path = NULL;
-	int sock = e->sock, start_fd = e->start_fd;
 
 	if (oci_lookup(p->args[0], p->env, a, &path, err) < 0)
 		return -1;
 	for (int i = 3; i < 3 + e->preserve_fds; i++)
 		fd_set_cloexec(i, false);
-	if (close_rest(&sock, &start_fd, e->preserve_fds) < 0)
+	if (close_rest(&t, e->preserve_fds) < 0)
 		return err_sys(err, errno, "close files");
 	if (e->pdeathsig && prctl(PR_SET_PDEATHSIG, e->pdeathsig, 0, 0, 0) < 0)
 		return err_sys(err, errno, "set the parent-death signal");
 	/* a listener is taken by the starter, who is gone once we are ready */
 	early = filter && e->taken;
-	if (early && load_filter(e, sock, err) < 0) {
-		oci_send(sock, OCI_MSG_ERROR, 0, err);
+	if (early && load_filter(e, t.sock, err) < 0) {
+		oci_send(t.sock, OCI_MSG_ERROR, 0, err);
 		_exit(1);
 	}
-	if (start_fd >= 0) {
-		oci_send(sock, OCI_MSG_READY, 0, NULL);
-		if (wait_start(start_fd, err) < 0)
+	if (t.start >= 0) {
+		oci_send(t.sock, OCI_MSG_READY, 0, NULL);
+		if (wait_start(t.start, err) < 0)
 			_exit(0);
-		close(start_fd);
+		close(t.start);
 	}
-	if (last_steps(e, filter && !early, sock, err) == 0)
+	if (last_steps(e, filter && !early, &t, err) == 0)
 		execve(path, p->args, p->env);
 	else
 		errno = 0;
@@ -515,9 +526,10 @@ static int finish(const struct oci_enter *e, const struct oci_process *p, struct
 			path);
 	else
 		err_sys(err, errno, "exec %s", path);
-	/* sock has moved: the caller's copy is gone */
-	oci_send(sock, OCI_MSG_ERROR, 0, err);
-	if (e->start_fd >= 0)
+	/* they have moved: the caller's copies are gone */
+	oci_send(t.sock, OCI_MSG_ERROR, 0, err);
+	tell_outcome(t.outcome, err);
+	if (e->start_fd >= 0 && t.outcome < 0)
 		dprintf(2, "%s\n", err->msg);
 	_exit(err->sys == ENOENT || err->code == ERR_NOT_FOUND ? 127 : 126);
 }

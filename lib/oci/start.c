@@ -100,6 +100,35 @@ int oci_started(int errfd, struct err *err)
 	return oci_wait(&w, err);
 }
 
+bool oci_go_may_fail(const struct oci_spec *s)
+{
+	return s->hooks[OCI_HOOK_START_CONTAINER].n > 0;
+}
+
+int oci_go_outcome(int fd, struct err *err)
+{
+	bool told = false;
+	struct err said;
+
+	for (;;) {
+		ssize_t n = read(fd, &said, sizeof(said));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n != (ssize_t)sizeof(said))
+			break;
+		told = true;
+		said.msg[sizeof(said.msg) - 1] = 0;
+		if (said.code != ERR_NONE) {
+			*err = said;
+			return -1;
+		}
+	}
+	return told ? 0
+		    : err_set(err, ERR_ABORTED,
+			      "the container died in its startContainer hooks");
+}
+
 /* --- rights ------------------------------------------------------------------------- */
 
 void oci_clamp_caps(struct caps *c, uint64_t have, struct buf *warnings)
@@ -289,6 +318,7 @@ static void child(struct start *s)
 		.userns = is_new(s, OCI_NS_USER) || s->ns[OCI_NS_USER] >= 0,
 		.pdeathsig = how->pdeathsig,
 		.start_fd = how->start_fd,
+		.outcome_fd = how->outcome_fd,
 		.preserve_fds = how->preserve_fds,
 	};
 
@@ -566,6 +596,7 @@ void oci_start_init(struct oci_start *how)
 		.console = -1,
 		.console_socket = -1,
 		.start_fd = -1,
+		.outcome_fd = -1,
 	};
 	for (unsigned i = 0; i < OCI_NS_COUNT; i++)
 		how->ns_fds[i] = -1;

@@ -134,9 +134,9 @@ def test_hooks_in_order(bed):
     lines = open(log + "/log").read().strip().split("\n")
     names = [l.split()[0].split("/")[-1].replace(".sh", "") for l in lines]
     equal(names[:3], ["prestart", "createRuntime", "createContainer"])
-    # the runtime does not wait for what runs inside
-    equal([n for n in names[3:-1] if n != "poststart"], ["startContainer", "program"])
-    equal("poststart" in names, True)
+    equal(names[3], "startContainer")
+    # the program is not waited for
+    equal(sorted(names[4:-1]), ["poststart", "program"])
     equal(names[-1], "poststop")
     ours = os.readlink("/proc/self/ns/mnt")
     wanted = {"prestart": ("creating", True), "createRuntime": ("creating", True),
@@ -169,6 +169,47 @@ def test_hooks_that_fail(bed):
         fails(bed, c, "error running %s hook #0" % kind, "exit status 3", "so it is")
         c["hooks"] = {kind: [{"path": "/no/such/hook"}]}
         fails(bed, c, "error running %s hook #0" % kind, "/no/such/hook")
+
+
+def create(bed, config):
+    bed.use(config)
+    bed.ids.append("c")
+    with open(bed.dir + "/said", "w") as said:  # not a pipe: the container keeps it
+        done = bed.call("create", "-b", bed.bundle, "c", stdout=said, stderr=said)
+    equal(done.returncode, 0, open(bed.dir + "/said").read())
+
+
+def test_a_start_that_fails(bed):
+    """config.md, startContainer hooks: an error, and the container is stopped."""
+    bed.write("bad.sh", "#!/bin/sh\necho so it is >&2\nexit 3\n", 0o755)
+    bed.write("last.sh", "#!/bin/sh\nkill -9 $PPID\nsleep 9\n", 0o755)
+    bed.write("notes.txt", "no program\n", 0o755)
+    c = bed.config("touch", "/ran")
+    for hooks, args, words in (
+        ([{"path": "/bin/true"}, {"path": "/bad.sh"}], None,
+         ("error running startContainer hook #1: /bad.sh: exit status 3", "output: so it is")),
+        ([{"path": "/nosuch"}], None, ("error running startContainer hook #0", "/nosuch")),
+        ([{"path": "/bin/true"}], ["/notes.txt"], ("exec /notes.txt: Exec format error",)),
+    ):
+        c["hooks"] = {"startContainer": hooks}
+        c["process"]["args"] = args or ["touch", "/ran"]
+        fails(bed, c, *words)
+        create(bed, c)
+        done = bed.call("start", "c")
+        equal(done.returncode, 1)
+        for word in words:
+            holds(done.stderr, word)
+        equal(open(bed.dir + "/said").read(), "", "what the container said")
+        equal(bed.state()["status"], "stopped")
+        holds(bed.call("start", "c").stderr, "cannot start a container that has stopped")
+        equal(bed.call("delete", "c").returncode, 0)
+    # it dies without a word: in a pid namespace of its own a hook cannot do that
+    c["hooks"] = {"startContainer": [{"path": "/last.sh"}]}
+    c["linux"]["namespaces"] = [n for n in c["linux"]["namespaces"] if n["type"] != "pid"]
+    create(bed, c)
+    holds(bed.call("start", "c").stderr, "the container died in its startContainer hooks")
+    equal(bed.call("delete", "c").returncode, 0)
+    equal(os.path.exists(bed.rootfs + "/ran"), False, "the program ran")
 
 
 def test_a_hook_that_takes_too_long(bed):
