@@ -43,10 +43,12 @@ run: packages-run-$(ARCH) image $(OUT)/demo
 	@images/run.py $(ARCH)
 demo: packages-demo binary $(OUT)/demo
 	@images/demo.sh
-# Small programs that are linked as cribox is: that of the demo image, a process 1 to compare with.
+# Small programs that are linked as cribox is: that of the demo image, a process 1 to compare with, a
+# stand-in for a kubelet.
 $(OUT)/demo: images/demo.c
 $(OUT)/nothing: tests/boot/nothing.c
-$(OUT)/demo $(OUT)/nothing: $(LIBC)
+$(OUT)/kubelet: tests/boot/kubelet.c
+$(OUT)/demo $(OUT)/nothing $(OUT)/kubelet: $(LIBC)
 	@echo '  CC      $@'
 	$(Q)$(CC) $(CFLAGS) $(filter-out %.map,$(LDFLAGS)) -o $@ $(CRT)/rcrt1.o $(CRT)/crti.o \
 		"`$(CC) -print-file-name=crtbeginS.o`" $(filter %.c,$^) $(LIBC) -lgcc $(LIBC) \
