@@ -11,6 +11,7 @@ Files of the test go into a second archive behind the initramfs. Logs are kept i
 import json
 import os
 import re
+import select
 import socket
 import subprocess
 import sys
@@ -149,16 +150,60 @@ class Failed(AssertionError):
     pass
 
 
+class Qmp:
+    """QEMU's own side of a machine: what it is told (QMP), and what it says happened."""
+
+    def __init__(self, sock):
+        self.sock, self.data, self.events = sock, b"", []
+        self._next(30)  # the greeting
+        self.ask("qmp_capabilities")
+
+    def _next(self, seconds):
+        """The next message; None after that time, or when QEMU has ended."""
+        while b"\n" not in self.data:
+            if not select.select([self.sock], [], [], max(0, seconds))[0]:
+                return None
+            more = self.sock.recv(65536)
+            if not more:
+                return None
+            self.data += more
+        line, _, self.data = self.data.partition(b"\n")
+        return json.loads(line)
+
+    def ask(self, command, **arguments):
+        self.sock.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
+        while True:
+            message = self._next(30)
+            if message is None or "error" in message:
+                raise Failed("QMP %s: %s" % (command, message))
+            if "return" in message:
+                return message["return"]
+            self.events.append(message)
+
+    def event(self, name, timeout):
+        """Waits for it, if it has not happened yet: what QEMU says about it, or None."""
+        end = time.monotonic() + timeout
+        while True:
+            for number, message in enumerate(self.events):
+                if message["event"] == name:
+                    return self.events.pop(number).get("data", {})
+            message = self._next(end - time.monotonic())
+            if message is None:
+                return None
+            self.events.append(message)
+
+
 class Node:
     count = 0
 
     def __init__(self, arch="x86_64", append="", config='console = "open"\n', files=None,
                  disks=(), net=True, mem=0, cpus=1, image=None, name=None, args=(),
-                 show=None, bare=False):  # fmt: skip
+                 show=None, bare=False, reboots=False):  # fmt: skip
         """config: a drop-in of the node's configuration; files: {path: contents} more; net: True
         for a NIC with user networking, or QEMU's options of it, or None; image: the
         directory of vmlinuz and initramfs.img; args: more of QEMU's; show: is called with what the
-        console says, as it comes; bare: without the node's own initramfs."""
+        console says, as it comes; bare: without the node's own initramfs; reboots: a reset starts
+        it again, and does not end it."""
         Node.count += 1
         self.show = show
         machine = MACHINES[arch]
@@ -180,7 +225,7 @@ class Node:
             f.write(data + bytes(-len(data) % 4) + overlay(files))
         command = [machine["qemu"]] + machine["args"].split() + [
             "-accel", "tcg", "-smp", str(cpus), "-m", "%dM" % (mem or machine["mem"]),
-            "-no-reboot", "-nodefaults", "-display", "none", "-monitor", "none",
+            "-nodefaults", "-display", "none", "-monitor", "none",
             "-chardev", "stdio,id=con,signal=off",
             "-kernel", os.path.join(image, "vmlinuz"), "-initrd", self.initrd,
             "-append", ("console=%s panic=-1 quiet %s" % (machine["console"], append)).strip(),
@@ -191,14 +236,20 @@ class Node:
                         "virtio-net-%s,netdev=n0%s" % (machine["bus"], ",romfile=" if machine["bus"] == "pci" else "")]  # fmt: skip
         for number, disk in enumerate(disks):
             command += disk.args(number, machine["bus"])
+        if not reboots:
+            command.append("-no-reboot")
+        control, its = socket.socketpair()
+        command += ["-chardev", "socket,id=qmp,fd=%d" % its.fileno(), "-mon", "qmp,mode=control"]
         command += args
-        ours, theirs = socket.socketpair()
-        self.console = ours
-        self.qemu = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+        self.console, theirs = socket.socketpair()
+        self.qemu = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs,
+                                     pass_fds=[its.fileno()])  # fmt: skip
         theirs.close()
+        its.close()
         self.lock = threading.Condition()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
+        self.qmp = Qmp(control)
 
     def _read(self):
         while True:
@@ -321,6 +372,7 @@ class Node:
         self.qemu.wait()
         self.reader.join(5)
         self.console.close()
+        self.qmp.sock.close()
         self.log.close()
         if os.path.exists(self.initrd):
             os.unlink(self.initrd)
