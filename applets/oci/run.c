@@ -1,7 +1,6 @@
 /* start, run: what was created runs. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -14,8 +13,6 @@
 #include "os/file.h"
 #include "os/proc.h"
 #include "os/sock.h"
-
-enum { DEATH_MS = 5000 };
 
 /* Says go. */
 static int release_init(const struct ctr *c, struct err *err)
@@ -36,10 +33,12 @@ static int release_init(const struct ctr *c, struct err *err)
 	return 0;
 }
 
-/* The same, and its startContainer hooks are waited for. One that fails has ended it. */
-static int go(const struct ctr *c, int pidfd, struct err *err)
+/*
+ * The same; *ret_outcome is where its startContainer hooks are heard of, -1: it has none.
+ * What of this fails has left the container as it was.
+ */
+static int go(const struct ctr *c, int *ret_outcome, struct err *err)
 {
-	struct pollfd p = {.fd = pidfd, .events = POLLIN};
 	FD_AUTO outcome = -1;
 
 	if (oci_go_may_fail(c->spec)) {
@@ -50,34 +49,39 @@ static int go(const struct ctr *c, int pidfd, struct err *err)
 	}
 	if (release_init(c, err) < 0)
 		return -1;
-	if (outcome < 0 || oci_go_outcome(outcome, err) == 0)
-		return 0;
-	proc_kill(pidfd, SIGKILL);
-	poll(&p, 1, DEATH_MS);
-	return -1;
+	*ret_outcome = fd_take(&outcome);
+	return 0;
 }
 
 /* --- start -------------------------------------------------------------------------- */
 
-/* The hooks that a started program is for. One that fails ends it. */
-static int poststart(struct ctr *c, int pidfd, struct buf *warnings, struct err *err)
+/* The hooks around the program's start. One that fails is the end of the container. */
+static int hooks(struct ctr *c, int outcome, struct buf *warnings, struct err *err)
 {
-	if (ctr_run_hooks(c, OCI_HOOK_POSTSTART, c->pid, warnings, err) == 0)
-		return 0;
-	proc_kill(pidfd, SIGKILL);
-	return -1;
+	if (outcome >= 0 && oci_go_outcome(outcome, err) < 0)
+		return -1;
+	return ctr_run_hooks(c, OCI_HOOK_POSTSTART, c->pid, warnings, err);
 }
 
-static int start(struct ctr *c, struct err *err)
+static int start(const struct oci_cli *cli, struct ctr *c, const struct cgroups *g,
+		 struct err *err)
 {
 	FD_AUTO pidfd = ctr_pidfd(c, err);
 	FD_AUTO notify = -1;
+	FD_AUTO outcome = -1;
 	BUF_AUTO warnings = {0};
+	struct err ignored;
 
 	if (pidfd < 0 || ctr_load_spec(c, err) < 0 || notify_listen(c, &notify, err) < 0)
 		return -1;
-	if (go(c, pidfd, err) < 0 || poststart(c, pidfd, &warnings, err) < 0)
+	if (go(c, &outcome, err) < 0)
 		return -1;
+	if (hooks(c, outcome, &warnings, err) < 0) {
+		/* runtime.md, Lifecycle, steps 7 and 9: on to step 12 */
+		ctr_destroy(cli, c, g, &warnings, &ignored);
+		cli_warn(&warnings);
+		return -1;
+	}
 	return notify < 0 ? 0 : notify_wait(notify, c, pidfd, err);
 }
 
@@ -94,7 +98,7 @@ int cmd_start(const struct oci_cli *cli, int argc, char **argv, struct err *err)
 	}
 	switch (ctr_status(&c, g)) {
 	case CTR_CREATED:
-		r = start(&c, err);
+		r = start(cli, &c, g, err);
 		break;
 	case CTR_PAUSED:
 		r = err_set(err, ERR_STATE,
@@ -134,13 +138,14 @@ static void notify_beside(int notify, const struct ctr *c, int pidfd)
 static int begin(struct create *c, const struct oci_started *st, struct err *err)
 {
 	FD_AUTO notify = -1;
+	FD_AUTO outcome = -1;
 	struct err ignored;
 	int r = -1;
 
 	if (notify_listen(&c->ctr, &notify, err) == 0)
-		r = go(&c->ctr, st->pidfd, err);
+		r = go(&c->ctr, &outcome, err);
 	if (r == 0)
-		r = poststart(&c->ctr, st->pidfd, &c->warnings, err);
+		r = hooks(&c->ctr, outcome, &c->warnings, err);
 	if (r == 0 && notify >= 0 && c->detach)
 		r = notify_wait(notify, &c->ctr, st->pidfd, err);
 	else if (r == 0)

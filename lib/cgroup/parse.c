@@ -349,9 +349,9 @@ static int parse(yyjson_val *obj, const char *where, struct arena *a,
 	    parse_network(obj, where, a, &r, err) < 0 ||
 	    parse_unified(obj, where, a, &r, err) < 0)
 		return -1;
-	/* 0 has meant "no limit" for longer than it has meant 0 */
+	/* systemd takes no 0, and a group of one cannot fork either */
 	if (r.has_pids && r.pids == 0)
-		r.has_pids = false;
+		r.pids = 1;
 	*ret = r;
 	return 0;
 }

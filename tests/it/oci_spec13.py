@@ -180,7 +180,7 @@ def create(bed, config):
 
 
 def test_a_start_that_fails(bed):
-    """config.md, startContainer hooks: an error, and the container is stopped."""
+    """runtime.md, Lifecycle: an error, and the container is destroyed."""
     bed.write("bad.sh", "#!/bin/sh\necho so it is >&2\nexit 3\n", 0o755)
     bed.write("last.sh", "#!/bin/sh\nkill -9 $PPID\nsleep 9\n", 0o755)
     bed.write("notes.txt", "no program\n", 0o755)
@@ -200,16 +200,23 @@ def test_a_start_that_fails(bed):
         for word in words:
             holds(done.stderr, word)
         equal(open(bed.dir + "/said").read(), "", "what the container said")
-        equal(bed.state()["status"], "stopped")
-        holds(bed.call("start", "c").stderr, "cannot start a container that has stopped")
-        equal(bed.call("delete", "c").returncode, 0)
+        equal(bed.leftovers(), [], "what is left")
+    c["process"]["args"] = ["touch", "/ran"]
     # it dies without a word: in a pid namespace of its own a hook cannot do that
     c["hooks"] = {"startContainer": [{"path": "/last.sh"}]}
     c["linux"]["namespaces"] = [n for n in c["linux"]["namespaces"] if n["type"] != "pid"]
     create(bed, c)
     holds(bed.call("start", "c").stderr, "the container died in its startContainer hooks")
-    equal(bed.call("delete", "c").returncode, 0)
     equal(os.path.exists(bed.rootfs + "/ran"), False, "the program ran")
+    # poststart: as for startContainer, but the program has run
+    log = os.path.join(bed.dir, "log")
+    c["process"]["args"] = ["sh", "-c", "touch /ran; sleep 100"]
+    c["hooks"] = {"poststart": [hook(bed, "late", "while [ ! -e %s/ran ]; do sleep 0.1; done; exit 4" % bed.rootfs)],
+                  "poststop": [hook(bed, "end", "cat >" + log)]}
+    create(bed, c)
+    holds(bed.call("start", "c").stderr, "error running poststart hook #0: %s/late.sh: exit status 4" % bed.dir)
+    equal(json.load(open(log))["status"], "stopped")
+    equal(bed.leftovers(), [], "what is left")
 
 
 def test_a_hook_that_takes_too_long(bed):

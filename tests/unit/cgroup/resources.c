@@ -194,6 +194,8 @@ TEST(files_of_each_version)
 		 "r.memory.swappiness: not an integer in its range", NULL},
 		{"{\"pids\":{\"limit\":-7}}", "cgroup pids.max max\n",
 		 "cgroup pids.max max\n"},
+		{"{\"pids\":{\"limit\":0}}", "cgroup pids.max 1\n",
+		 "cgroup pids.max 1\n"},
 		{"{\"pids\":{\"limit\":7}}", "cgroup pids.max 7\n",
 		 "cgroup pids.max 7\n"},
 		{"{\"blockIO\":{\"weight\":500,\"weightDevice\":[{\"major\":8,\"minor\":"
