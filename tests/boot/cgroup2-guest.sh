@@ -2,9 +2,13 @@
 # cgroup2-guest.sh: process 1 of the guest of cgroup2.sh. Mounts what a node has, with cgroup
 # version 2 only, starts a registry and the daemon, and looks at what 'ctl' brings about.
 export PATH=/bin:/sbin:/usr/bin HOME=/root
-top=/sys/fs/cgroup
-t=/run/t
-registry=127.0.0.1:5000
+title=cgroup2
+all="pull a_pod_without_a_parent limits the_place_of_the_shim exec_and_logs devices
+	out_of_memory a_kubelets_parent a_user_namespace a_container_that_manages_groups
+	100_layers the_daemon_is_killed a_shim_is_killed the_pods_group_is_removed stop
+	the_oci_runtime nothing_is_left"
+# shellcheck source=tests/boot/guest-words.sh
+. /bin/guest-words.sh
 
 setup()
 {
@@ -26,83 +30,6 @@ setup()
 
 # --- short words -------------------------------------------------------------------------------
 
-say()
-{
-	echo "$*" >/dev/console
-}
-
-fail()
-{
-	echo "$*" >$t/why
-	exit 1
-}
-
-equal() # WHAT GOT WANT
-{
-	[ "$2" = "$3" ] || fail "$1: \"$2\", not \"$3\""
-}
-
-until_equal() # WHAT WANT COMMAND...: within 10 s
-{
-	what=$1 want=$2
-	shift 2
-	i=0
-	while got=$("$@" 2>&1) && [ "$got" = "$want" ] && return 0 || true; do
-		i=$((i + 1))
-		[ $i -lt 100 ] || fail "$what: \"$got\", not \"$want\" after 10 s"
-		usleep 100000
-	done
-}
-
-ctl()
-{
-	cribox ctl -t 60s "$@"
-}
-
-# What a command says is the reason if it fails.
-run()
-{
-	"$@" >$t/run.out 2>&1 || fail "$*: $(tail -n 2 $t/run.out)"
-	cat $t/run.out
-}
-
-pod_json() # NAME [LINUX]
-{
-	cat >"$t/$1.pod" <<-END
-		{"metadata": {"name": "$1", "uid": "$1-uid", "namespace": "default"},
-		 "log_directory": "$t/logs/$1", "linux": {${2:-}}}
-	END
-}
-
-make_pod() # NAME [LINUX]: $t/NAME.id
-{
-	pod_json "$@"
-	run ctl runp "$t/$1.pod" >"$t/$1.id"
-	[ -s "$t/$1.id" ] || fail "runp printed no id"
-}
-
-pod()
-{
-	cat "$t/$1.id"
-}
-
-# A container of the box image: $t/NAME.id. LINUX: its JSON.
-make_ctr() # POD NAME SHELL-COMMAND [LINUX] [IMAGE]
-{
-	cat >"$t/$2.ctr" <<-END
-		{"metadata": {"name": "$2"}, "image": {"image": "$registry/${5:-box}:latest"},
-		 "command": ["sh", "-c", "$3"], "log_path": "$2.log", "linux": {${4:-}}}
-	END
-	run ctl create --no-pull "$(pod "$1")" "$t/$2.ctr" "$t/$1.pod" >"$t/$2.id"
-	run ctl start "$(pod "$2")" >/dev/null
-}
-
-field() # CONTAINER KEY: the first of that name in the status
-{
-	ctl inspect -o json "$(pod "$1")" | sed -n "s/^ *\"$2\": \"\\{0,1\\}\\([^\",]*\\).*/\\1/p" |
-		head -n 1
-}
-
 state()
 {
 	field "$1" state
@@ -110,12 +37,7 @@ state()
 
 pod_state()
 {
-	ctl inspectp -o json "$(pod "$1")" | sed -n 's/^ *"state": "\([^"]*\)".*/\1/p' | head -n 1
-}
-
-group_of_pid()
-{
-	sed 's/^0:://' "/proc/$1/cgroup"
+	ctl inspectp -o json "$(id "$1")" | sed -n 's/^ *"state": "\([^"]*\)".*/\1/p' | head -n 1
 }
 
 group() # CONTAINER: its group's path, from the process
@@ -123,19 +45,11 @@ group() # CONTAINER: its group's path, from the process
 	group_of_pid "$(field "$1" pid)"
 }
 
-shim() # POD: the shim's pid
-{
-	# the pod's init process, if it has one, is there too
-	while read -r p; do
-		case $(tr '\0' ' ' <"/proc/$p/cmdline") in *shim*) echo "$p" ;; esac
-	done <"$top/cribox/shims/$(pod "$1")/cgroup.procs" | head -n 1
-}
-
 inside() # CONTAINER COMMAND...
 {
 	name=$1
 	shift
-	ctl exec -s "$(pod "$name")" "$@"
+	ctl exec -s "$(id "$name")" "$@"
 }
 
 start_crid()
@@ -199,7 +113,7 @@ test_a_pod_without_a_parent()
 		  "unified": {"pids.max": "32", "memory.oom.group": "1"}}'
 	equal state "$(state main)" CONTAINER_RUNNING
 	g=$(group main)
-	equal group "$g" "/cribox/$(pod plain)/$(pod main)"
+	equal group "$g" "/cribox/$(id plain)/$(id main)"
 	equal processes "$(cat "$top$g/cgroup.procs")" "$(field main pid)"
 }
 
@@ -223,10 +137,10 @@ test_limits()
 test_the_place_of_the_shim()
 {
 	s=$(shim plain)
-	equal "group of the shim" "$(group_of_pid "$s")" "/cribox/shims/$(pod plain)"
+	equal "group of the shim" "$(group_of_pid "$s")" "/cribox/shims/$(id plain)"
 	equal "its oom_score_adj" "$(cat "/proc/$s/oom_score_adj")" -998
 	equal "that of the container" "$(cat "/proc/$(field main pid)/oom_score_adj")" 0
-	equal "processes in the pod's group" "$(cat "$top/cribox/$(pod plain)/cgroup.procs")" ""
+	equal "processes in the pod's group" "$(cat "$top/cribox/$(id plain)/cgroup.procs")" ""
 }
 
 test_exec_and_logs()
@@ -234,14 +148,14 @@ test_exec_and_logs()
 	equal "own group" "$(inside main cat /proc/self/cgroup)" "0::/"
 	equal "view" "$(inside main cat /sys/fs/cgroup/memory.max)" 67108864
 	! inside main mkdir /sys/fs/cgroup/x 2>$t/err || fail "the groups can be written"
-	equal "streamed" "$(run ctl exec "$(pod main)" cat /sys/fs/cgroup/cgroup.controllers)" \
+	equal "streamed" "$(run ctl exec "$(id main)" cat /sys/fs/cgroup/cgroup.controllers)" \
 		"$(cat "$top$(group main)/cgroup.controllers")"
 	equal "exit status" "$(inside main sh -c 'exit 7' >/dev/null 2>&1; echo $?)" 7
 	inside main sh -c 'sleep 3' &
 	usleep 1500000
 	equal "processes with an exec" "$(wc -l <"$top$(group main)/cgroup.procs")" 2
 	wait
-	equal logs "$(ctl logs "$(pod main)" 2>/dev/null)" out
+	equal logs "$(ctl logs "$(id main)" 2>/dev/null)" out
 	equal "log file" "$(cut -d' ' -f2- $t/logs/plain/main.log | sort)" "stderr F err
 stdout F out"
 }
@@ -266,8 +180,8 @@ test_out_of_memory()
 		'"resources": {"memory_limit_in_bytes": 16777216}'
 	until_equal "state" CONTAINER_EXITED state oom2
 	equal "exitCode of the parent" "$(field oom2 exitCode)" 3
-	run ctl rm "$(pod oom)" "$(pod oom2)" >/dev/null
-	equal "groups" "$(find "$top/cribox/$(pod plain)" -mindepth 1 -type d | wc -l)" 1
+	run ctl rm "$(id oom)" "$(id oom2)" >/dev/null
+	equal "groups" "$(find "$top/cribox/$(id plain)" -mindepth 1 -type d | wc -l)" 1
 }
 
 test_a_kubelets_parent()
@@ -283,10 +197,10 @@ test_a_kubelets_parent()
 	make_ctr kube k1 "trap 'exit 5' TERM; while :; do usleep 100000; done" \
 		'"resources": {"memory_limit_in_bytes": 33554432, "oom_score_adj": 985}'
 	make_ctr kube k2 "exec sleep 1000"
-	equal group "$(group k1)" "/kubepods/burstable/pod1/$(pod k1)"
+	equal group "$(group k1)" "/kubepods/burstable/pod1/$(id k1)"
 	equal memory.max "$(cat "$top$(group k1)/memory.max")" 33554432
 	equal oom_score_adj "$(cat "/proc/$(field k1 pid)/oom_score_adj")" 985
-	equal "group of the shim" "$(group_of_pid "$(shim kube)")" "/cribox/shims/$(pod kube)"
+	equal "group of the shim" "$(group_of_pid "$(shim kube)")" "/cribox/shims/$(id kube)"
 	equal "processes in the parent" "$(cat $top/kubepods/burstable/pod1/cgroup.procs)" ""
 }
 
@@ -311,13 +225,13 @@ test_a_container_that_manages_groups()
 	make_pod boss '"security_context": {"privileged": true}'
 	make_ctr boss b1 "mkdir /sys/fs/cgroup/init && echo 0 >/sys/fs/cgroup/init/cgroup.procs && echo +memory +pids >/sys/fs/cgroup/cgroup.subtree_control && echo ready; exec sleep 1000" \
 		'"security_context": {"privileged": true}'
-	until_equal "log" ready ctl logs "$(pod b1)"
+	until_equal "log" ready ctl logs "$(id b1)"
 	equal "an exec" "$(inside b1 echo works 2>&1)" works
 	inside b1 head -c 1 /dev/kmsg >/dev/null || fail "a privileged one cannot read /dev/kmsg"
-	run ctl stop --timeout 0 "$(pod b1)" >/dev/null
-	run ctl rm "$(pod b1)" >/dev/null
-	run ctl stopp "$(pod boss)" >/dev/null
-	run ctl rmp "$(pod boss)" >/dev/null
+	run ctl stop --timeout 0 "$(id b1)" >/dev/null
+	run ctl rm "$(id b1)" >/dev/null
+	run ctl stopp "$(id boss)" >/dev/null
+	run ctl rmp "$(id boss)" >/dev/null
 }
 
 test_100_layers()
@@ -325,7 +239,7 @@ test_100_layers()
 	make_pod deep
 	make_ctr deep d1 "cat /layer-0 /layer-99; exec sleep 1000" '' deep
 	until_equal log "0
-99" ctl logs "$(pod d1)"
+99" ctl logs "$(id d1)"
 	equal "a write" "$(inside d1 sh -c 'echo new >/layer-50 && cat /layer-50')" new
 }
 
@@ -335,9 +249,9 @@ test_the_daemon_is_killed()
 	before=$(ctl ps -q | sort)
 	kill_crid
 	until_equal "the group of one that ends" gone \
-		sh -c "[ -d $top/cribox/$(pod plain)/$(pod late) ] || echo gone"
+		sh -c "[ -d $top/cribox/$(id plain)/$(id late) ] || echo gone"
 	start_crid
-	equal "containers" "$(ctl ps -q | sort)" "$(echo "$before" | grep -v "$(pod late)")"
+	equal "containers" "$(ctl ps -q | sort)" "$(echo "$before" | grep -v "$(id late)")"
 	equal "exit code of the one that ended" "$(field late exitCode)" 9
 	equal "exec" "$(inside main echo works)" works
 }
@@ -353,9 +267,9 @@ test_a_shim_is_killed()
 	equal exitCode "$(field l1 exitCode)" 137
 	[ ! -e "/proc/$pid" ] || fail "the container lives"
 	until_equal "its group" gone sh -c "[ -d $top$g ] || echo gone"
-	run ctl stopp "$(pod lost)" >/dev/null
-	run ctl rmp "$(pod lost)" >/dev/null
-	[ ! -e "$top/cribox/shims/$(pod lost)" ] || fail "the shim's group is there"
+	run ctl stopp "$(id lost)" >/dev/null
+	run ctl rmp "$(id lost)" >/dev/null
+	[ ! -e "$top/cribox/shims/$(id lost)" ] || fail "the shim's group is there"
 	rmdir $top/kubepods/burstable/pod2 || fail "the parent is in use"
 }
 
@@ -376,24 +290,24 @@ test_the_pods_group_is_removed()
 	equal "exit code" "$(field g1 exitCode) $(field g2 exitCode)" "137 137"
 	kill -0 "$shim" || fail "the shim died with the pod"
 	equal "state of the pod" "$(pod_state gone)" SANDBOX_READY
-	run ctl rm "$(pod g1)" >/dev/null
-	run ctl stopp "$(pod gone)" >/dev/null
-	run ctl rmp "$(pod gone)" >/dev/null
+	run ctl rm "$(id g1)" >/dev/null
+	run ctl stopp "$(id gone)" >/dev/null
+	run ctl rmp "$(id gone)" >/dev/null
 	[ ! -d "$parent" ] || fail "the parent is back"
 }
 
 test_stop()
 {
-	run ctl stop --timeout 5 "$(pod k1)" >/dev/null
+	run ctl stop --timeout 5 "$(id k1)" >/dev/null
 	equal "exit code" "$(field k1 exitCode)" 5
 	g=$top$(group k2)
-	run ctl stop --timeout 0 "$(pod k2)" >/dev/null
+	run ctl stop --timeout 0 "$(id k2)" >/dev/null
 	equal "exit code" "$(field k2 exitCode)" 137
-	run ctl rm "$(pod k1)" "$(pod k2)" >/dev/null
+	run ctl rm "$(id k1)" "$(id k2)" >/dev/null
 	[ ! -d "$g" ] || fail "the group is there"
 	for p in plain kube user deep; do
-		run ctl stopp "$(pod $p)" >/dev/null
-		run ctl rmp "$(pod $p)" >/dev/null
+		run ctl stopp "$(id $p)" >/dev/null
+		run ctl rmp "$(id $p)" >/dev/null
 	done
 	rmdir $top/kubepods/burstable/pod1 || fail "the kubelet's group is in use"
 	equal "containers" "$(ctl ps -aq)$(ctl pods -q)" ""
@@ -481,46 +395,20 @@ test_nothing_is_left()
 
 # --- all ---------------------------------------------------------------------------------------
 
-one() # TEST: in a shell of its own, as only the exit of one ends at the first failure
+evidence()
 {
-	rm -f $t/why
-	start=$(cut -d. -f1 /proc/uptime)
-	(set -e && "test_$1") >$t/test.log 2>&1
-	status=$?
-	took=$(($(cut -d. -f1 /proc/uptime) - start))
-	if [ $status = 0 ]; then
-		say "ok cgroup2: $1"
-	else
-		say "not ok cgroup2: $1: $(cat $t/why 2>/dev/null || tail -n 2 $t/test.log)"
-		tail -n 6 $t/crid.log | while read -r line; do say "# crid: $line"; done
-		dmesg | tail -n 3 | while read -r line; do say "# kernel: $line"; done
-	fi
-	say "# $1 took $took s"
+	tail -n 6 $t/crid.log | sed 's/^/crid: /'
+	dmesg | tail -n 3 | sed 's/^/kernel: /'
 }
 
 setup
-TESTS=$(echo "${TESTS:-}" | tr , ' ')
 say # the firmware's line ends
 say "# kernel $(uname -r), up for $(cut -d' ' -f1 /proc/uptime) s"
-cat >$t/registry.yml <<END
-version: 0.1
-log: {level: error, accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: /var/lib/registry}}
-http: {addr: '$registry'}
-END
-docker-registry serve $t/registry.yml >$t/registry.log 2>&1 &
+start_registry /var/lib/registry
 (start_crid)
 wait_for_registry
 what_there_is >$t/before
 say "# the daemon and the registry are up after $(cut -d' ' -f1 /proc/uptime) s"
-
-all="pull a_pod_without_a_parent limits the_place_of_the_shim exec_and_logs devices
-	out_of_memory a_kubelets_parent a_user_namespace a_container_that_manages_groups
-	100_layers the_daemon_is_killed a_shim_is_killed the_pods_group_is_removed stop
-	the_oci_runtime nothing_is_left"
-for name in ${TESTS:-$all}; do
-	one "$name"
-done
-say "# the end, after $(cut -d' ' -f1 /proc/uptime) s"
+all_tests "${TESTS:-}"
 sync
 poweroff -f

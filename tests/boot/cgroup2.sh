@@ -31,7 +31,7 @@ build_disk() # KERNEL-ROOT OUT
 	done
 	add_modules "$1" "$tree"
 	ln -s ../bin/busybox "$tree/sbin/modprobe"
-	cp build/x86_64/cribox tests/boot/cgroup2-guest.sh "$tree/bin/"
+	cp build/x86_64/cribox tests/boot/cgroup2-guest.sh tests/boot/guest-words.sh "$tree/bin/"
 	ln -s /bin/cgroup2-guest.sh "$tree/sbin/init"
 	cp /usr/bin/docker-registry "$tree/usr/bin/"
 	ldd /usr/bin/docker-registry | grep -o '/[^ ]*' | while read -r lib; do

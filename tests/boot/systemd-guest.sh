@@ -2,47 +2,17 @@
 # systemd-guest.sh: the tests of the guest of tests/long/systemd.sh, run by a oneshot service
 # of it. Processes that they start stay in that service's group; what they test does not.
 export PATH=/more/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
-top=/sys/fs/cgroup
-t=/run/t
-registry=127.0.0.1:5000
 unit=cribox-crid.service
+title=systemd
+all="the_unit readiness pods stop_and_start restart the_daemon_is_killed daemon_reload
+	the_pods_group_is_removed nothing_is_left_of_the_pods
+	pods_in_slices the_pods_slice_is_stopped a_scope the_same_as_runc_and_crun
+	an_update annotations names ends the_runtime_is_killed over_the_bus podman
+	the_users_manager nothing_is_left"
+# shellcheck source=tests/boot/guest-words.sh
+. /more/guest-words.sh
 
 # --- short words -------------------------------------------------------------------------------
-
-say()
-{
-	echo "$*" >/dev/console
-}
-
-fail()
-{
-	echo "$*" >$t/why
-	exit 1
-}
-
-equal() # WHAT GOT WANT
-{
-	[ "$2" = "$3" ] || fail "$1: \"$2\", not \"$3\""
-}
-
-until_equal() # WHAT WANT COMMAND...: within 30 s
-{
-	what=$1 want=$2
-	shift 2
-	i=0
-	while got=$("$@" 2>&1) && [ "$got" = "$want" ] && return 0 || true; do
-		i=$((i + 1))
-		[ $i -lt 150 ] || fail "$what: \"$got\", not \"$want\" after 30 s"
-		sleep 0.2
-	done
-}
-
-# What a command says is the reason if it fails.
-run()
-{
-	"$@" >$t/run.out 2>&1 || fail "$*: $(tail -n 2 $t/run.out)"
-	cat $t/run.out
-}
 
 refused() # WORDS COMMAND...: it fails, and says so
 {
@@ -59,55 +29,7 @@ show() # UNIT PROPERTY
 	systemctl show -p "$2" --value "$1"
 }
 
-group_of_pid()
-{
-	sed 's/^0:://' "/proc/$1/cgroup"
-}
-
 # --- pods --------------------------------------------------------------------------------------
-
-ctl()
-{
-	cribox ctl -t 60s "$@"
-}
-
-make_pod() # NAME [LINUX]: $t/NAME.id
-{
-	cat >"$t/$1.pod" <<-END
-		{"metadata": {"name": "$1", "uid": "$1-uid", "namespace": "default"},
-		 "log_directory": "$t/logs/$1", "linux": {${2:-}}}
-	END
-	run ctl runp "$t/$1.pod" >"$t/$1.id"
-	[ -s "$t/$1.id" ] || fail "runp printed no id"
-}
-
-id()
-{
-	cat "$t/$1.id"
-}
-
-make_ctr() # POD NAME SHELL-COMMAND [LINUX]
-{
-	cat >"$t/$2.ctr" <<-END
-		{"metadata": {"name": "$2"}, "image": {"image": "$registry/box:latest"},
-		 "command": ["sh", "-c", "$3"], "log_path": "$2.log", "linux": {${4:-}}}
-	END
-	run ctl create --no-pull "$(id "$1")" "$t/$2.ctr" "$t/$1.pod" >"$t/$2.id"
-	run ctl start "$(id "$2")" >/dev/null
-}
-
-field() # CONTAINER KEY: the first of that name in the status
-{
-	ctl inspect -o json "$(id "$1")" | sed -n "s/^ *\"$2\": \"\\{0,1\\}\\([^\",]*\\).*/\\1/p" |
-		head -n 1
-}
-
-shim() # POD: the shim's pid
-{
-	while read -r p; do
-		case $(tr '\0' ' ' <"/proc/$p/cmdline") in *shim*) echo "$p" ;; esac
-	done <"$top/cribox/shims/$(id "$1")/cgroup.procs" | head -n 1
-}
 
 remove_pod() # NAME
 {
@@ -618,20 +540,9 @@ test_nothing_is_left()
 
 # --- all ---------------------------------------------------------------------------------------
 
-one() # TEST: in a shell of its own, as only the exit of one ends at the first failure
+evidence()
 {
-	rm -f $t/why
-	start=$(cut -d. -f1 /proc/uptime)
-	(set -e && cd / && "test_$1") >$t/test.log 2>&1
-	status=$?
-	took=$(($(cut -d. -f1 /proc/uptime) - start))
-	if [ $status = 0 ]; then
-		say "ok systemd: $1"
-	else
-		say "not ok systemd: $1: $(cat $t/why 2>/dev/null || tail -n 2 $t/test.log)"
-		journalctl -q -n 6 -o cat | while read -r line; do say "# journal: $line"; done
-	fi
-	say "# $1 took $took s"
+	journalctl -q -n 6 -o cat | sed 's/^/journal: /'
 }
 
 mkdir -p $t/logs
@@ -640,21 +551,5 @@ say "# kernel $(uname -r), $(systemctl --version | head -n 1), up for $(cut -d' 
 mount --make-rshared /
 rm -rf /etc/cni/net.d # podman's: with plugins that are not there
 ip link set lo up
-cat >$t/registry.yml <<END
-version: 0.1
-log: {level: error, accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: /more/registry}}
-http: {addr: '$registry'}
-END
-docker-registry serve $t/registry.yml >$t/registry.log 2>&1 &
-
-TESTS=$(sed -n 's/.*TESTS=\([^ ]*\).*/\1/p' /proc/cmdline | tr , ' ')
-all="the_unit readiness pods stop_and_start restart the_daemon_is_killed daemon_reload
-	the_pods_group_is_removed nothing_is_left_of_the_pods
-	pods_in_slices the_pods_slice_is_stopped a_scope the_same_as_runc_and_crun
-	an_update annotations names ends the_runtime_is_killed over_the_bus podman
-	the_users_manager nothing_is_left"
-for name in ${TESTS:-$all}; do
-	one "$name"
-done
-say "# the end, after $(cut -d' ' -f1 /proc/uptime) s"
+start_registry /more/registry
+all_tests "$(sed -n 's/.*TESTS=\([^ ]*\).*/\1/p' /proc/cmdline)"

@@ -101,7 +101,7 @@ build_more() # OUT
 	echo root:x:0:0:root:/:/bin/sh >"$tree/bundle/rootfs/etc/passwd"
 	cp build/x86_64/cribox "$tree/bin/cribox"
 	ln -s cribox "$tree/bin/crun"
-	cp tests/boot/systemd-guest.sh "$tree/"
+	cp tests/boot/systemd-guest.sh tests/boot/guest-words.sh "$tree/"
 	/usr/bin/python3 tests/boot/images.py "$tree/registry"
 	mke2fs -q -F -t ext4 -m 0 -E root_owner=0:0,lazy_itable_init=1 -d "$tree" "$1" 128M >/dev/null
 	rm -rf "$tree"
