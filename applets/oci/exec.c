@@ -19,7 +19,11 @@ struct exec {
 	const struct oci_cli *cli;
 	const char *id, *process_file, *console_socket, *pidfd_socket;
 	const char *pid_file, *cwd, *user;
-	const char *label, *apparmor, *cgroup;
+	const char *label, *apparmor;
+	const char **cgroups; /* --cgroup */
+	size_t ncgroups;
+	struct oci_subgroup *subgroups;
+	size_t nsubgroups;
 	int preserve;
 	bool tty, no_tty, detach, no_new_privs, ignore_paused;
 	const char **env, **caps;
@@ -94,7 +98,7 @@ static int flag(struct exec *x, int f, char *arg, struct err *err)
 	case FLAG_PRESERVE:
 		return cli_count("--preserve-fds", arg, &x->preserve, err);
 	case FLAG_CGROUP:
-		x->cgroup = arg;
+		x->cgroups[x->ncgroups++] = arg;
 		return 0;
 	case FLAG_PAUSED:
 		x->ignore_paused = cli_switch(arg);
@@ -133,6 +137,7 @@ static int parse(struct exec *x, int argc, char **argv, struct err *err)
 
 	x->env = arena_array(&x->arena, (size_t)argc + 1, sizeof(*x->env));
 	x->caps = arena_array(&x->arena, (size_t)argc + 1, sizeof(*x->caps));
+	x->cgroups = arena_array(&x->arena, (size_t)argc + 1, sizeof(*x->cgroups));
 	x->gids = arena_array(&x->arena, (size_t)argc + 1, sizeof(*x->gids));
 	while ((f = cli_flag(argc, argv, "+e:tu:g:p:dc:", flags, err)) != -1)
 		if (f == -2 || flag(x, f, optarg, err) < 0)
@@ -264,22 +269,80 @@ static int check_status(const struct exec *x, const struct ctr *c,
 	}
 }
 
-/* "[CTRL:]PATH" below the container's group. */
-static const char *cgroup_path(struct exec *x, const struct ctr *c)
+/* The groups of "CONTROLLER[,CONTROLLER...]:PATH". */
+static int add_subgroups(struct exec *x, const struct ctr *c, const struct cgroups *g,
+			 const char *arg, struct err *err)
 {
-	const char *sub = x->cgroup ? strrchr(x->cgroup, ':') : NULL;
+	const char *colon = strchr(arg, ':');
+	size_t n;
 
-	if (str_empty(c->cgroup))
-		return NULL;
-	if (!x->cgroup)
-		return c->cgroup;
-	return arena_fmt(&x->arena, "%s/%s", c->cgroup, sub ? sub + 1 : x->cgroup);
+	for (const char *p = arg; p <= colon; p += n + 1) {
+		n = strcspn(p, ",:");
+		struct oci_subgroup s = {arena_strndup(&x->arena, p, n),
+					 arena_fmt(&x->arena, "%s/%s", c->cgroup,
+						   colon + 1)};
+
+		if (!n)
+			return err_set(err, ERR_INVALID, "--cgroup %s: empty controller",
+				       arg);
+		if (!cgroups_has(g, s.controller) || cgroups_is_v2(g, s.controller))
+			return err_set(err, ERR_INVALID,
+				       "--cgroup %s: unknown controller %s of cgroup "
+				       "version 1",
+				       arg, s.controller);
+		for (size_t i = 0; i < x->nsubgroups; i++)
+			if (str_eq(x->subgroups[i].controller, s.controller))
+				return err_set(err, ERR_INVALID,
+					       "--cgroup %s: controller %s specified "
+					       "multiple times",
+					       arg, s.controller);
+		x->subgroups[x->nsubgroups++] = s;
+	}
+	return 0;
+}
+
+/*
+ * The group to join, *ret, and those of single controllers: all below the container's own.
+ * --cgroup is one path, or a path for some controllers of version 1, or several of these.
+ */
+static int find_groups(struct exec *x, const struct ctr *c, const struct cgroups *g,
+		       const char **ret, struct err *err)
+{
+	size_t n = 0;
+
+	if (!g || str_empty(c->cgroup)) {
+		*ret = NULL;
+		return x->ncgroups
+			       ? err_set(err, ERR_STATE,
+					 "--cgroup: container %s has no cgroup", c->id)
+			       : 0;
+	}
+	*ret = c->cgroup;
+	for (size_t i = 0; i < x->ncgroups; i++)
+		n += strlen(x->cgroups[i]);
+	x->subgroups = arena_array(&x->arena, n + 1, sizeof(*x->subgroups));
+	for (size_t i = 0; i < x->ncgroups; i++) {
+		const char *arg = x->cgroups[i];
+
+		if (strchr(arg, ':')) {
+			if (add_subgroups(x, c, g, arg, err) < 0)
+				return -1;
+		} else if (x->ncgroups > 1) {
+			return err_set(err, ERR_INVALID,
+				       "--cgroup %s: several need a controller each",
+				       arg);
+		} else {
+			*ret = arena_fmt(&x->arena, "%s/%s", c->cgroup, arg);
+		}
+	}
+	return 0;
 }
 
 static int run(struct exec *x, struct ctr *c, const struct cgroups *g, struct err *err)
 {
 	struct oci_started st = {.pidfd = -1, .errfd = -1};
 	int pair[2] = {-1, -1}, status = 0;
+	const char *group = NULL;
 	struct oci_process p;
 	struct oci_exec how;
 	FD_AUTO socket = -1;
@@ -287,6 +350,7 @@ static int run(struct exec *x, struct ctr *c, const struct cgroups *g, struct er
 	FD_AUTO pidfd = ctr_pidfd(c, err);
 
 	if (pidfd < 0 || check_status(x, c, g, err) < 0 || ctr_load_spec(c, err) < 0 ||
+	    find_groups(x, c, g, &group, err) < 0 ||
 	    (x->process_file ? from_file(x, c, &p, err) : from_flags(x, c, &p, err)) < 0)
 		return -1;
 	if (p.terminal && x->detach && !x->console_socket)
@@ -308,7 +372,9 @@ static int run(struct exec *x, struct ctr *c, const struct cgroups *g, struct er
 		how.stdio[i] = i;
 	how.console_socket = socket >= 0 ? socket : pair[1];
 	how.cgroups = g;
-	how.cgroup = g ? cgroup_path(x, c) : NULL;
+	how.cgroup = group;
+	how.subgroups = x->subgroups;
+	how.nsubgroups = x->nsubgroups;
 	how.preserve_fds = x->preserve;
 	how.id = c->id;
 	how.bundle = c->bundle;

@@ -130,6 +130,16 @@ static int join_cgroup(const struct oci_exec *how, struct err *err)
 	return cgroup_join(how->cgroups, group, 0, err);
 }
 
+static int join_subgroups(const struct oci_exec *how, struct err *err)
+{
+	for (size_t i = 0; i < how->nsubgroups; i++)
+		if (cgroup_write(how->cgroups, how->subgroups[i].controller,
+				 how->subgroups[i].path, "tasks", "0", err) < 0)
+			return err_wrap(err, "controller %s",
+					how->subgroups[i].controller);
+	return 0;
+}
+
 /* CPUs, scheduler and I/O priority: with the rights of the host. */
 static int tune(struct exec *x, struct err *err)
 {
@@ -153,7 +163,7 @@ static int enter_container(struct exec *x, struct err *err)
 			 err) < 0)
 		return -1;
 	if ((x->slowly ? join_cgroup(how, err) : cgentry_join(&x->entry, err)) < 0 ||
-	    tune(x, err) < 0)
+	    join_subgroups(how, err) < 0 || tune(x, err) < 0)
 		return -1;
 	if (oci_apply_oom(getpid(), &x->process, NULL, err) < 0)
 		return -1;

@@ -327,6 +327,12 @@ void oci_unmount_root(const struct oci_spec *s, const char *rootfs);
 
 /* --- exec --------------------------------------------------------------------------- */
 
+/* A group below the container's, in the hierarchy of one controller of version 1. */
+struct oci_subgroup {
+	const char *controller;
+	const char *path; /* from the hierarchy's root */
+};
+
 struct oci_exec {
 	const char *id, *bundle;     /* for those who hear of its system calls */
 	int pidfd;		     /* of a process in the container: its init */
@@ -337,6 +343,9 @@ struct oci_exec {
 	int console, console_socket; /* as in struct oci_start */
 	const struct cgroups *cgroups;
 	const char *cgroup; /* to join; NULL: none */
+	/* and then these, which there must be */
+	const struct oci_subgroup *subgroups;
+	size_t nsubgroups;
 	int preserve_fds;
 	/* as in struct oci_start; the caller has closed what must not be seen inside */
 	bool for_parent;

@@ -366,6 +366,11 @@ test_the_oci_runtime()
 	grep -q '"pids":{"current":[1-9][0-9]*,"limit":50}' $t/oci.log || fail "$(cat $t/oci.log)"
 	grep -q '"raw":{"anon":' $t/oci.log || fail "$(cat $t/oci.log)"
 	equal exec "$($oci exec c busybox cat /proc/self/cgroup)" 0::/
+	mkdir $g/sub
+	equal "exec --cgroup" "$($oci exec --cgroup sub c busybox cat /proc/self/cgroup)" 0::/sub
+	equal "exec --cgroup /" "$($oci exec --cgroup / c busybox cat /proc/self/cgroup)" 0::/
+	$oci exec --cgroup memory:sub c true 2>$t/oci.log && fail "a controller was taken"
+	grep -q 'unknown controller memory of cgroup version 1' $t/oci.log || fail "$(cat $t/oci.log)"
 	$oci exec c busybox mknod /null c 1 3 || fail "mknod"
 	$oci exec c sh -c ': >/null' || fail "/dev/null cannot be opened"
 	$oci exec c busybox mknod /mem c 1 1 && $oci exec c sh -c ': </mem' 2>/dev/null &&

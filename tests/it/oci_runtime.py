@@ -402,6 +402,7 @@ def test_exec(bed):
     holds(run("--cap", "CAP_NOPE", "c", "true").stderr, "CAP_NOPE")
     groups = open("/proc/%d/cgroup" % bed.state()["pid"]).read()
     equal(run("c", "cat", "/proc/self/cgroup").stdout, groups, "cgroup of an exec")
+    exec_in_subgroups(bed, run, groups)
     process = os.path.join(bed.dir, "process.json")
     json.dump({"args": ["sh", "-c", "pwd; id -u"], "cwd": "/tmp", "env": ["PATH=/bin"], "user": {"uid": 5, "gid": 5}}, open(process, "w"))
     equal(run("--process", process, "c").stdout.split(), ["/tmp", "5"])
@@ -410,6 +411,50 @@ def test_exec(bed):
     equal(run("-d", "--pid-file", pid_file, "c", "sleep", "50", stdout=null, stderr=null).returncode, 0)
     holds(open("/proc/%s/cmdline" % open(pid_file).read()).read(), "sleep")
     equal(bed.call("delete", "-f", "c").returncode, 0)
+
+
+def exec_in_subgroups(bed, run, groups):
+    """exec --cgroup: a path, or controller[,controller]:path of version 1."""
+    base = "/%s/c" % os.path.basename(bed.dir)
+    one = {c: "/sys/fs/cgroup/%s%s/one" % (c, base) for c in ("memory", "pids")}
+    if not os.path.isdir("/sys/fs/cgroup/memory" + base):
+        return
+
+    def where(*args):
+        done = run(*args, "c", "cat", "/proc/self/cgroup")
+        equal(done.returncode, 0, done.stderr)
+        return {c: line.split(":", 2)[2] for line in done.stdout.split() for c in line.split(":")[1].split(",")}
+
+    plain = where()
+    os.mkdir(one["memory"])
+    os.mkdir(one["pids"])
+    equal(where("--cgroup", "memory:one"), dict(plain, memory=plain["memory"] + "/one"))
+    both = dict(plain, memory=plain["memory"] + "/one", pids=plain["pids"] + "/one")
+    equal(where("--cgroup", "memory,pids:one"), both)
+    equal(where("--cgroup", "memory:one", "--cgroup=pids:/one"), both)
+    equal(where("--cgroup", "/"), plain)
+    # of a path alone there must be one group in each hierarchy
+    holds(run("--cgroup", "one", "c", "true").stderr, "No such file or directory")
+    tops = ["/sys/fs/cgroup/" + t for t in os.listdir("/sys/fs/cgroup") if not os.path.islink("/sys/fs/cgroup/" + t)]
+    for top in tops:
+        os.makedirs(top + base + "/one", exist_ok=True)
+        for f in ("cpuset.cpus", "cpuset.mems"):
+            if os.path.exists(top + base + "/one/" + f):
+                shutil.copyfile(top + base + "/" + f, top + base + "/one/" + f)
+    equal(set(where("--cgroup", "one").values()), {base + "/one"})
+    for args, words in (
+        (["memory:nosuch"], "controller memory: cgroup: open %s/nosuch: No such" % base[1:]),
+        (["memory:../x"], "cgroup path %s/../x holds" % base),
+        (["../x"], "cgroup path %s/../x holds" % base),
+        ([":one"], "--cgroup :one: empty controller"),
+        (["memory,:one"], "--cgroup memory,:one: empty controller"),
+        (["nosuch:one"], "--cgroup nosuch:one: unknown controller nosuch"),
+        (["pids:one", "pids,memory:one"], "controller pids specified multiple times"),
+        (["pids:one", "one"], "--cgroup one: several need a controller each"),
+    ):
+        done = run(*["--cgroup=" + a for a in args], "c", "true")
+        equal(done.returncode, 255)
+        holds(done.stderr, words)
 
 
 def receive_master(listener):
