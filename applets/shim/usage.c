@@ -25,12 +25,13 @@ struct usage {
 static void add_interface(const char *line, yyjson_mut_doc *d, yyjson_mut_val *arr)
 {
 	unsigned long long rx, rx_errors, tx, tx_errors;
-	const char *colon = strchr(line, ':');
+	const char *colon = line + strcspn(line, ":\n");
 	yyjson_mut_val *v;
 	char *name;
 
-	if (!colon || sscanf(colon + 1, "%llu %*u %llu %*u %*u %*u %*u %*u %llu %*u %llu",
-			     &rx, &rx_errors, &tx, &tx_errors) != 4)
+	if (*colon != ':' ||
+	    sscanf(colon + 1, "%llu %*u %llu %*u %*u %*u %*u %*u %llu %*u %llu", &rx,
+		   &rx_errors, &tx, &tx_errors) != 4)
 		return;
 	line += strspn(line, " ");
 	name = xstrndup(line, (size_t)(colon - line));

@@ -96,6 +96,7 @@ def test_pod(b):
     equal((s.attributes.id, dict(s.attributes.labels)), (pod, {"x": "y"}), "who")
     equal([c.attributes.id for c in s.linux.containers], [ctr], "containers")
     equal(s.linux.network.default_interface.name, "eth0", "interface")
+    equal([i.name for i in s.linux.network.interfaces], [], "interfaces besides it and the loopback")
     for value in (s.linux.network.default_interface.rx_bytes, s.linux.network.default_interface.tx_bytes):
         between(5000, value.value, 100000, "bytes of the network")
     between(1, s.linux.process.process_count.value, 10, "processes")
