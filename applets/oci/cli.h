@@ -245,8 +245,8 @@ int notify_wait(int sock, const struct ctr *c, int pidfd, struct err *err);
  * is connected to ours. The exit status (128 + signal), or -1.
  */
 int wait_child(pid_t pid, int pidfd, int master, struct err *err);
-/* Its terminal, if it gets one, is as large as ours from the beginning. */
-void wait_size(struct oci_process *p);
+/* Its terminal, if it gets one, is as large as ours, and ours adds the carriage returns. */
+void wait_as_ours(struct oci_process *p);
 /* A socket pair, over which a terminal's master comes. */
 int wait_master(int sock, struct err *err);
 

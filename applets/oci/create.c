@@ -203,7 +203,7 @@ int create_prepare(struct create *c, struct err *err)
 	    check_terminal(c, err) < 0)
 		return -1;
 	if (!c->console_socket)
-		wait_size(oci_spec_process(c->ctr.spec));
+		wait_as_ours(oci_spec_process(c->ctr.spec));
 	add_listen_fds(c);
 	if (check_preserved(c, err) < 0)
 		return -1;

@@ -362,7 +362,7 @@ static int run(struct exec *x, struct ctr *c, const struct cgroups *g, struct er
 	if (p.terminal && socket < 0 && sock_pair(pair, err) < 0)
 		return -1;
 	if (socket < 0)
-		wait_size(&p);
+		wait_as_ours(&p);
 	oci_exec_init(&how);
 	how.pidfd = pidfd;
 	how.pid = c->pid;

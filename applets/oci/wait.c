@@ -28,10 +28,11 @@ int wait_master(int sock, struct err *err)
 	return fd;
 }
 
-void wait_size(struct oci_process *p)
+void wait_as_ours(struct oci_process *p)
 {
 	unsigned short rows, cols;
 
+	p->plain_newlines = true;
 	if (p->terminal && tty_get_size(0, &rows, &cols) == 0) {
 		p->rows = rows;
 		p->cols = cols;
@@ -113,6 +114,7 @@ static int make_raw(struct termios *old)
 		return -1;
 	raw = *old;
 	cfmakeraw(&raw);
+	raw.c_oflag |= OPOST; /* the container's does not add carriage returns */
 	return tcsetattr(0, TCSANOW, &raw);
 }
 

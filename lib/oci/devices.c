@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/str.h"
@@ -112,6 +113,7 @@ int oci_make_terminal(int devpts, const struct oci_process *p, int sock, struct 
 {
 	FD_AUTO master = -1;
 	FD_AUTO slave = -1;
+	struct termios t;
 	char name[32];
 	unsigned n;
 
@@ -120,6 +122,10 @@ int oci_make_terminal(int devpts, const struct oci_process *p, int sock, struct 
 		return err_wrap(err, "terminal");
 	if (p->rows || p->cols)
 		tty_set_size(master, p->rows, p->cols);
+	if (p->plain_newlines && tcgetattr(slave, &t) == 0) {
+		t.c_oflag &= ~(tcflag_t)ONLCR;
+		tcsetattr(slave, TCSANOW, &t);
+	}
 	snprintf(name, sizeof(name), "/dev/pts/%u", n);
 	if (sock_send_fds(sock, name, strlen(name), &master, 1) < 0)
 		return err_sys(err, errno, "send the terminal to the console socket");

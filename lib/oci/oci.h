@@ -66,6 +66,7 @@ struct oci_process {
 	const char *cwd;   /* absolute */
 	bool terminal;
 	unsigned short rows, cols; /* consoleSize; 0: not given */
+	bool plain_newlines;	   /* the terminal's output is without carriage returns */
 	uid_t uid;
 	gid_t gid;
 	const gid_t *groups; /* additional gids */

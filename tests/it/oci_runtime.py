@@ -403,6 +403,7 @@ def test_exec(bed):
     groups = open("/proc/%d/cgroup" % bed.state()["pid"]).read()
     equal(run("c", "cat", "/proc/self/cgroup").stdout, groups, "cgroup of an exec")
     exec_in_subgroups(bed, run, groups)
+    equal(run("-t", "c", "echo", "no carriage return").stdout, "no carriage return\n")
     process = os.path.join(bed.dir, "process.json")
     json.dump({"args": ["sh", "-c", "pwd; id -u"], "cwd": "/tmp", "env": ["PATH=/bin"], "user": {"uid": 5, "gid": 5}}, open(process, "w"))
     equal(run("--process", process, "c").stdout.split(), ["/tmp", "5"])
