@@ -43,12 +43,12 @@ run: packages-run-$(ARCH) image $(OUT)/demo
 	@images/run.py $(ARCH)
 demo: packages-demo binary $(OUT)/demo
 	@images/demo.sh
-# Small programs that are linked as cribox is: that of the demo image, a process 1 to compare with, a
-# stand-in for a kubelet.
+# Small programs that are linked as cribox is: that of the demo image, and for tests on booted nodes.
 $(OUT)/demo: images/demo.c
 $(OUT)/nothing: tests/boot/nothing.c
 $(OUT)/kubelet: tests/boot/kubelet.c
-$(OUT)/demo $(OUT)/nothing $(OUT)/kubelet: $(LIBC)
+$(OUT)/wedge: tests/boot/wedge.c
+$(OUT)/demo $(OUT)/nothing $(OUT)/kubelet $(OUT)/wedge: $(LIBC)
 	@echo '  CC      $@'
 	$(Q)$(CC) $(CFLAGS) $(filter-out %.map,$(LDFLAGS)) -o $@ $(CRT)/rcrt1.o $(CRT)/crti.o \
 		"`$(CC) -print-file-name=crtbeginS.o`" $(filter %.c,$^) $(LIBC) -lgcc $(LIBC) \

@@ -34,7 +34,7 @@
 enum {
 	COLUMNS = 80,
 	INDENT = 12,
-	SERVICES = 24,
+	SERVICES = 64,
 	PODS = 12,     /* lines of the list */
 	CTL_MS = 3000, /* for an answer of the daemon */
 	CTL_MAX = 8 << 20,

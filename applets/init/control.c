@@ -1,7 +1,6 @@
 /* control: what clients ask of init (node/initctl.h), and what services tell it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/str.h"
-#include "base/time.h"
 #include "init/init.h"
 #include "os/fd.h"
 #include "os/sock.h"

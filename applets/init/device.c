@@ -21,6 +21,7 @@ void device_modules_done(struct init *in, int status)
 	(void)status;
 	in->modules_busy = false;
 	node_sysctls(in); /* some are made by modules */
+	watchdog_open(in);
 	device_check(in);
 }
 
@@ -117,18 +118,19 @@ static void pet(struct loop_timer *t)
 		       time_mono() + (int64_t)in->cfg.watchdog_timeout * NS_PER_SEC / 3);
 }
 
-/* From here on the machine starts anew when this loop does not turn any more. */
+/* Once it is open, the machine starts anew when this loop does not turn any more. */
 void watchdog_open(struct init *in)
 {
 	int timeout = (int)in->cfg.watchdog_timeout;
 
-	in->watchdog = -1;
-	if (!in->cfg.watchdog[0])
+	if (!in->cfg.watchdog[0] || in->watchdog >= 0)
 		return;
 	in->watchdog = open(in->cfg.watchdog, O_WRONLY | O_CLOEXEC);
 	if (in->watchdog < 0) {
-		say(in, SAY_ERROR, "watchdog", "%s: %s", in->cfg.watchdog,
-		    strerror(errno));
+		/* its driver may be one of those that come late */
+		if (errno != ENOENT || in->late_done)
+			say(in, SAY_ERROR, "watchdog", "%s: %s", in->cfg.watchdog,
+			    strerror(errno));
 		return;
 	}
 	if (control(in->watchdog, WDIOC_SETTIMEOUT, &timeout) < 0 &&
@@ -137,4 +139,15 @@ void watchdog_open(struct init *in)
 	say(in, SAY_INFO, "watchdog", "%s, %d s", in->cfg.watchdog, timeout);
 	in->watchdog_timer.fn = pet;
 	pet(&in->watchdog_timer);
+}
+
+/* From here on it is not petted any more, whatever becomes of reboot(2). */
+void watchdog_leave(struct init *in, bool disarm)
+{
+	if (in->watchdog < 0)
+		return;
+	loop_timer_del(&in->watchdog_timer);
+	control(in->watchdog, WDIOC_KEEPALIVE, NULL);
+	if (disarm && write(in->watchdog, "V", 1) == 1)
+		fd_close(&in->watchdog);
 }

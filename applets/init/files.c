@@ -1,5 +1,4 @@
 /* files: small files of the kernel, without memory of ours. */
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>

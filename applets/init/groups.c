@@ -65,16 +65,6 @@ static int delegate(int dir, char *ret, size_t size)
 	return on;
 }
 
-static bool has(const char *list, const char *word)
-{
-	size_t n = strlen(word);
-
-	for (const char *p = strstr(list, word); p; p = strstr(p + n, word))
-		if ((p == list || p[-1] == ' ') && (!p[n] || p[n] == ' '))
-			return true;
-	return false;
-}
-
 static int refuse(struct err *err)
 {
 	struct statfs fs;
@@ -100,6 +90,8 @@ static int make(struct init *in, const char *path, struct err *err)
 
 int groups_make(struct init *in, struct err *err)
 {
+	static const char *const needed[] = {"cribox/memory.max", "cribox/cpu.weight",
+					     "cribox/pids.max"};
 	char have[256] = "", other[256];
 	struct statfs fs;
 
@@ -128,12 +120,12 @@ int groups_make(struct init *in, struct err *err)
 		}
 	}
 	/* "cgroup_disable=" and mounts of version 1 take controllers away */
-	if (in->machine &&
-	    (!has(have, "memory") || !has(have, "cpu") || !has(have, "pids")))
-		return err_set(err, ERR_UNIMPLEMENTED,
-			       "control groups of version 2 lack a controller that pods "
-			       "need: there are \"%s\"",
-			       have);
+	for (size_t i = 0; in->machine && i < ARRAY_LEN(needed); i++)
+		if (faccessat(in->cgroup_fd, needed[i], F_OK, 0) < 0)
+			return err_set(err, ERR_UNIMPLEMENTED,
+				       "control groups of version 2 lack a controller "
+				       "that pods need: there are \"%s\"",
+				       have);
 	return 0;
 }
 

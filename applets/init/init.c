@@ -1,16 +1,10 @@
 /* init: the phases of the boot, then the loop. */
 #include "init/init.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/klog.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -20,7 +14,6 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "os/fd.h"
 
 enum { LATE_S = 60, LATE_AFTER_S = 15 };
 
@@ -139,6 +132,16 @@ static void modules(struct init *in)
 	phase_note(in, "%u consoles", in->nttys);
 }
 
+/* Before the state partition, whose disk may need a driver that is here. */
+static void payload(struct init *in)
+{
+	if (run_job(in, "payload", NULL, 10) != 0)
+		return;
+	run_job(in, "coldplug", NULL, 30); /* it may have more modules, */
+	read_config(in);		   /* and a kubelet */
+	phase_note(in, "mounted");
+}
+
 static void state(struct init *in)
 {
 	bool wanted = in->cfg.state[0];
@@ -162,10 +165,6 @@ static void state(struct init *in)
 	}
 	if (status == 0 || status > STATE_NONE)
 		read_config(in); /* it may hold one, also if it is read-only */
-	if (run_job(in, "payload", NULL, 10) == 0) {
-		run_job(in, "coldplug", NULL, 30); /* it may have more modules, */
-		read_config(in);		   /* and a kubelet */
-	}
 }
 
 static void identity(struct init *in)
@@ -198,10 +197,11 @@ static const struct {
 	void (*run)(struct init *in);
 	bool machine; /* not in a container */
 } phases[] = {
-	{"root", root, true},	      {"mounts", mounts, true},
-	{"cgroups", cgroups, false},  {"config", config, false},
-	{"modules", modules, true},   {"state", state, true},
-	{"identity", identity, true}, {"services", services, false},
+	{"root", root, true},	       {"mounts", mounts, true},
+	{"cgroups", cgroups, false},   {"config", config, false},
+	{"modules", modules, true},    {"payload", payload, true},
+	{"state", state, true},	       {"identity", identity, true},
+	{"services", services, false},
 };
 
 /* --- the loop ------------------------------------------------------------------------------- */

@@ -193,6 +193,7 @@ void device_check(struct init *in);
 void device_modules_done(struct init *in, int status); /* the end of a job */
 int device_module(struct init *in, const char *name);
 void watchdog_open(struct init *in);
+void watchdog_leave(struct init *in, bool disarm);
 
 /* job.c: `cribox initjob WORDS...` */
 /* Runs it now: exit status, or -1 at the deadline. What it writes to fd 3 goes to out. */

@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/str.h"
 #include "base/time.h"
 #include "init/init.h"
 #include "os/fd.h"

@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -12,6 +11,7 @@
 
 #include "base/str.h"
 #include "init/init.h"
+#include "os/file.h"
 
 #define NSX (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
@@ -45,34 +45,24 @@ static const struct {
 };
 enum { FIRST = 3 }; /* before the root is moved */
 
-/* What must be there, and be writable, whether a disk is or not. */
+/*
+ * What must be there, and be writable, whether a disk is or not. Directories above one are made
+ * with its mode: those for all come first.
+ */
 static const struct {
 	const char *path;
 	mode_t mode;
 } dirs[] = {
-	{"/etc", 0755},
 	{"/etc/cribox", 0755},
-	{"/etc/cni", 0755},
 	{"/etc/cni/net.d", 0755},
-	{"/etc/kubernetes", 0755},
 	{"/etc/kubernetes/manifests", 0755},
-	{"/opt", 0755},
-	{"/opt/cni", 0755},
 	{"/opt/cni/bin", 0755},
-	{"/usr", 0755},
-	{"/usr/libexec", 0755},
-	{"/usr/libexec/kubernetes", 0755},
-	{"/usr/libexec/kubernetes/kubelet-plugins", 0755},
-	{"/usr/libexec/kubernetes/kubelet-plugins/volume", 0755},
 	{"/usr/libexec/kubernetes/kubelet-plugins/volume/exec", 0755},
-	{"/var", 0755},
-	{"/var/lib", 0755},
+	{"/var/lib/cni", 0755},
 	{"/var/lib/cribox", 0700},
 	{"/var/lib/kubelet", 0750},
-	{"/var/lib/cni", 0755},
-	{"/var/log", 0755},
-	{"/var/log/pods", 0750},
 	{"/var/log/containers", 0755},
+	{"/var/log/pods", 0750},
 	{"/var/log/cribox", 0755},
 	{"/var/tmp", 01777},
 	{"/run/cribox", 0755},
@@ -169,6 +159,8 @@ static void links(void)
 
 int root_mounts(struct init *in, struct err *err)
 {
+	struct err ignored;
+
 	for (size_t i = FIRST; i < ARRAY_LEN(mounts); i++)
 		if (mount_one(i) < 0 && mounts[i].needed)
 			return err_sys(err, errno, "mount %s at %s", mounts[i].type,
@@ -178,9 +170,10 @@ int root_mounts(struct init *in, struct err *err)
 	/* so that images that fill it leave the root as it is */
 	if (mount("tmpfs", "/var", "tmpfs", MS_NODEV, "mode=0755,size=75%") < 0)
 		say(in, SAY_WARN, "mounts", "no tmpfs for /var: %s", strerror(errno));
+	umask(0); /* so that modes are as they stand there */
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
-		if (mkdir(dirs[i].path, dirs[i].mode) == 0)
-			chmod(dirs[i].path, dirs[i].mode);
+		file_mkdirs(AT_FDCWD, dirs[i].path, dirs[i].mode, &ignored);
+	umask(022);
 	links();
 	/* last: whatever is mounted from now on is seen by the pods that share it */
 	if (mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL) < 0)

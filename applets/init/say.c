@@ -1,9 +1,7 @@
 /* say: what init tells: lines in the kernel's log, screens on the consoles, phases. */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/str.h"

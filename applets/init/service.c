@@ -3,8 +3,6 @@
  * events. The order of starting is all that `after` means: the end of a service never stops
  * another one.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>

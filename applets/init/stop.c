@@ -3,12 +3,8 @@
  * time is left, and the next step begins. The verb is set once; nothing on the way, and no
  * further request, turns a power-off into a reboot.
  */
-#include <errno.h>
 #include <linux/watchdog.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/reboot.h>
 #include <sys/wait.h>
@@ -122,6 +118,8 @@ static void finish(struct init *in)
 	pid_t pid;
 
 	say(in, SAY_INFO, "stop", "%s", verb_name(in->stop.verb));
+	/* the rest is the hardware's to bound; a machine that is halted stands still */
+	watchdog_leave(in, in->stop.verb == INITCTL_HALT);
 	/* the caller of reboot(2) may exit in the kernel, and PID 1 must not */
 	pid = fork();
 	if (pid > 0)
@@ -216,7 +214,7 @@ void stop_begin(struct init *in, enum initctl_verb verb, const char *why)
 	in->stop.verb = verb;
 	str_copy(in->stop.why, sizeof(in->stop.why), why);
 	say(in, SAY_WARN, "stop", "%s: %s", verb_name(verb), why);
-	/* as long as the loop turns it is petted; the end itself is the hardware's to bound */
+	/* as long as the loop turns it is petted */
 	if (in->watchdog >= 0)
 		syscall(SYS_ioctl, in->watchdog, (unsigned long)WDIOC_SETTIMEOUT,
 			&timeout);

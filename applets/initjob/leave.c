@@ -1,9 +1,6 @@
 /* leave: the last jobs of a node that goes down. */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
@@ -19,7 +16,12 @@
 #include "os/mounts.h"
 #include "os/proc.h"
 
-enum { PODS = 512, MOUNTS = 4096, ONE_UMOUNT_MS = 4000 };
+enum {
+	PODS = 512,
+	MOUNTS = 4096,
+	ONE_UMOUNT_MS = 4000,
+	READ_ONLY = -1, /* a remount, in the place of umount2(2)'s flags */
+};
 
 #define GRACE "20" /* seconds of a container between SIGTERM and SIGKILL */
 
@@ -114,16 +116,21 @@ static bool is_remote(const char *type)
 	return str_starts(type, "fuse");
 }
 
-/* In a child: unmounting may hang, and then only it does. 0, or an errno. */
-static int unmount_one(const char *at, int flags)
+/* In a child: a file system may hang, and then only that does. 0, or an errno. */
+static int in_child(const char *at, int flags)
 {
 	const struct timespec pause = {.tv_nsec = 2 * NS_PER_MS};
 	int64_t deadline = time_mono() + ONE_UMOUNT_MS * NS_PER_MS;
 	pid_t pid = fork();
 	int status;
 
-	if (pid == 0)
-		_exit(umount2(at, flags | UMOUNT_NOFOLLOW) == 0 ? 0 : errno & 127);
+	if (pid == 0) {
+		int r = flags == READ_ONLY
+				? mount(NULL, at, NULL, MS_REMOUNT | MS_RDONLY, NULL)
+				: umount2(at, flags | UMOUNT_NOFOLLOW);
+
+		_exit(r == 0 ? 0 : errno & 127);
+	}
 	while (pid > 0 && time_mono() < deadline) {
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			return WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
@@ -132,17 +139,19 @@ static int unmount_one(const char *at, int flags)
 	return ETIMEDOUT;
 }
 
-/* False if it was busy. */
+/* False if it was in use, or hangs. */
 static bool unmount_any(const struct mounts_line *m)
 {
-	int r = unmount_one(m->target, is_remote(m->type) ? MNT_FORCE | MNT_DETACH : 0);
+	int r = in_child(m->target, is_remote(m->type) ? MNT_FORCE | MNT_DETACH : 0);
 
 	if (r == 0 || r == EINVAL || r == ENOENT) /* gone with another one */
 		return true;
-	/* busy: it goes when it can, and nothing is written to it any more */
+	complain("stop", "%s (%s) %s: unmounted lazily", m->target, m->type,
+		 r == ETIMEDOUT ? "hangs" : "was busy");
+	/* it goes when it can, and nothing is written to it any more */
 	if (r == EBUSY)
-		mount(NULL, m->target, NULL, MS_REMOUNT | MS_RDONLY, NULL);
-	unmount_one(m->target, MNT_DETACH);
+		in_child(m->target, READ_ONLY);
+	in_child(m->target, MNT_DETACH);
 	return false;
 }
 
@@ -165,15 +174,12 @@ int job_unmount(char **args, struct err *err)
 	while (n-- > 0) {
 		if (stays(list[n].target))
 			continue;
-		if (unmount_any(&list[n])) {
+		if (unmount_any(&list[n]))
 			done++;
-		} else {
+		else
 			left++;
-			complain("stop", "%s (%s) was busy: unmounted lazily",
-				 list[n].target, list[n].type);
-		}
 	}
-	tell("stop", "%u file systems unmounted, %u busy", done, left);
+	tell("stop", "%u file systems unmounted, %u lazily", done, left);
 	return 0;
 }
 

@@ -363,6 +363,11 @@ class Node:
             raise Failed("%s: has not powered off within %g s: %s"
                          % (self.arch, timeout, self.tail())) from None  # fmt: skip
 
+    def hang_disk(self, number):
+        """From now on the disk answers nothing: a byte a second."""
+        limits = dict.fromkeys(("bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0)
+        self.qmp.ask("block_set_io_throttle", device="d%d" % number, bps=1, **limits)
+
     def seconds(self):
         return time.monotonic() - self.begin
 

@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(REPO, "tests/boot"))
 sys.dont_write_bytecode = True
 import frame  # noqa: E402
 import node as boot  # noqa: E402
-from frame import holds  # noqa: E402
+from frame import equal, holds  # noqa: E402
 
 os.chdir(REPO)
 if os.environ.get("CRIBOX_TEST_ISOLATED") != "yes":
@@ -120,6 +120,37 @@ def fault_registry_down(arch):
         holds(said, "%s:5999" % boot.HOST)
         print("# registry down: said after %.1f s" % (time.monotonic() - start))
         holds(node.run("ctl version"), "RuntimeApiVersion")
+        ends(node)
+
+
+def fault_hung_disk(arch):
+    """The state partition's disk answers nothing any more: the way down is bounded, and a power-off
+    stays one."""
+    with boot.Node(arch, config=STATE, disks=[boot.Disk(disk("hung-" + arch), "s")]) as node:
+        works(node)
+        node.run("cp /bin/cribox /var/lib/cribox/dirty")
+        node.hang_disk(0)
+        start = time.monotonic()
+        node.send("poweroff")
+        why = node.qmp.event("SHUTDOWN", 200)
+        print("# hung disk: %s after %.1f s" % (why, time.monotonic() - start))
+        equal(why and why["reason"], "guest-shutdown", "how it ended (%s)" % node.tail())
+
+
+def fault_init_stands_still(arch):
+    """Process 1 does not run any more: the watchdog starts the machine anew, and the node says so. As
+    long as it runs it does not."""
+    config = OPEN + '[watchdog]\ndevice = "/dev/watchdog0"\ntimeout = 5\n'
+    with boot.Node(arch, config=config, net=None, files={"root/1": "1\n"}, reboots=True,
+                   args=["-device", "i6300esb"]) as node:  # fmt: skip
+        works(node)
+        equal(node.qmp.event("WATCHDOG", 12), None, "what the watchdog does to a node that is well")
+        node.run("cp /root/1 /sys/fs/cgroup/init/cgroup.freeze")
+        start = time.monotonic()
+        equal(node.qmp.event("WATCHDOG", 30), {"action": "reset"}, "the watchdog")
+        print("# init stands still: reset after %.1f s" % (time.monotonic() - start))
+        works(node)
+        holds(node.run("cat /run/cribox/reboot-reason"), "the watchdog")
         ends(node)
 
 
