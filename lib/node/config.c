@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@ struct reader {
 	struct arena arena; /* of the source at hand */
 	struct node_config *c;
 	const char *path;
+	char where[NODE_SERVICES][96], console[96]; /* where they were spoken of */
 	struct arena *keep;	   /* of the settings below; NULL: nobody wants them */
 	struct node_setting *head; /* sorted by key */
 };
@@ -145,13 +147,27 @@ static void remember(struct reader *r, const char *key, const char *value,
 
 /* --- sources ------------------------------------------------------------------------------ */
 
+/* For complaints about what is right in itself: where it was said. */
+static void remember_place(struct reader *r, const struct key_match *m, const char *key,
+			   unsigned line)
+{
+	if (str_eq(key, "console"))
+		str_copy(r->console, sizeof(r->console), place(r, line));
+	for (unsigned i = 0; str_starts(key, "service.") && i < r->c->nservices; i++)
+		if (str_eq(r->c->services[i].name, m->star[0]) &&
+		    (!r->where[i][0] || str_ends(key, ".after")))
+			str_copy(r->where[i], sizeof(r->where[i]), place(r, line));
+}
+
 static void set(struct reader *r, const struct key_match *m, const char *key,
 		const struct toml *v, unsigned line)
 {
 	struct err err = {0};
 	BUF_AUTO text = {0};
+	int done = key_set(m, v, r->c, &err);
 
-	if (key_set(m, v, r->c, &err) < 0) {
+	remember_place(r, m, key, line);
+	if (done < 0) {
 		complain(r, line, "%s %s", key, err.msg);
 		return;
 	}
@@ -316,35 +332,49 @@ static void take_cmdline(struct reader *r, const char *path)
 	arena_done(&r->arena);
 }
 
+/* That what a service comes after is one; if not, the one with the nearest name is suggested. */
+static void check_after(struct reader *r, const struct node_service *s, const char *after)
+{
+	unsigned least = UINT_MAX;
+	const char *meant = "";
+
+	for (unsigned i = 0; i < r->c->nservices; i++) {
+		unsigned d = str_distance(r->c->services[i].name, after);
+
+		if (d < least) {
+			least = d;
+			meant = r->c->services[i].name;
+		}
+	}
+	if (least)
+		complain(r, 0,
+			 "service.%s comes after %s, which is none, did you mean %s?",
+			 s->name, after, meant);
+}
+
 /* What is right in itself, but not together. */
 static void check_whole(struct reader *r)
 {
 	struct node_config *c = r->c;
 	unsigned n = 0;
 
-	r->path = "service";
 	for (unsigned i = 0; i < c->nservices; i++) {
-		struct node_service *s = &c->services[i];
-
-		if (!s->argv[0])
+		r->path = r->where[i];
+		if (!c->services[i].argv[0]) {
 			complain(r, 0, "service.%s has no exec, and is left out",
-				 s->name);
-		else if (n++ != i)
-			c->services[n - 1] = *s;
+				 c->services[i].name);
+		} else if (n++ != i) {
+			c->services[n - 1] = c->services[i];
+			memcpy(r->where[n - 1], r->where[i], sizeof(r->where[i]));
+		}
 	}
 	c->nservices = n;
-	for (unsigned i = 0; i < n; i++)
-		for (unsigned a = 0; a < c->services[i].after.n; a++) {
-			unsigned j = 0;
-
-			while (j < n &&
-			       !str_eq(c->services[j].name, c->services[i].after.v[a]))
-				j++;
-			if (j == n)
-				complain(r, 0, "service.%s comes after %s, which is none",
-					 c->services[i].name, c->services[i].after.v[a]);
-		}
-	r->path = "console";
+	for (unsigned i = 0; i < n; i++) {
+		r->path = r->where[i];
+		for (unsigned a = 0; a < c->services[i].after.n; a++)
+			check_after(r, &c->services[i], c->services[i].after.v[a]);
+	}
+	r->path = r->console;
 	if (c->console == NODE_LOGIN && !c->password[0]) {
 		complain(r, 0, "login needs a password: it is \"status\" instead");
 		c->console = NODE_STATUS;
