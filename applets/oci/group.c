@@ -17,6 +17,14 @@ static int count_pid(void *arg, pid_t pid)
 	return 0;
 }
 
+/* Whoever enters it would never come to an end. */
+static bool is_frozen(const struct cgroups *g, const char *path)
+{
+	STR_AUTO parent = xstrndup(path, (size_t)(strrchr(path, '/') - path));
+
+	return cgroup_frozen(g, path) || (*parent && cgroup_frozen(g, parent));
+}
+
 /* A relative cgroupsPath is below our own group. */
 static int choose_path(struct group *gr, struct ctr *c, struct err *err)
 {
@@ -31,6 +39,9 @@ static int choose_path(struct group *gr, struct ctr *c, struct err *err)
 	else
 		c->cgroup = arena_fmt(&c->arena, "%s/%s", str_eq(own, "/") ? "" : own,
 				      *path ? path : c->id);
+	if (is_frozen(gr->cgroups, c->cgroup))
+		return err_set(err, ERR_STATE,
+			       "container's cgroup unexpectedly frozen: %s", c->cgroup);
 	if (cgroup_exists(gr->cgroups, c->cgroup)) {
 		if (cgroup_pids(gr->cgroups, c->cgroup, count_pid, &n, err) < 0)
 			return -1;

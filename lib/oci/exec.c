@@ -230,11 +230,14 @@ static pid_t fork_stage(struct exec *x, struct err *err)
 	return ns_clone(0, NULL, err);
 }
 
-static pid_t clone_by_stage(struct exec *x, int *ret_pidfd, struct err *err)
+static pid_t by_stage(struct exec *x, int *ret_pidfd, bool *ret_stillborn,
+		      struct err *err)
 {
 	struct err e = {.code = ERR_NONE};
 	struct oci_msg m = {.type = OCI_MSG_ERROR};
 	pid_t stage, pid = -1;
+	bool heard = false;
+	int status = 0;
 
 	stage = fork_stage(x, err);
 	if (stage < 0)
@@ -259,6 +262,7 @@ static pid_t clone_by_stage(struct exec *x, int *ret_pidfd, struct err *err)
 			err_set(err, ERR_INTERNAL, "the process in between died");
 			break;
 		}
+		heard = true;
 		if (m.type == OCI_MSG_WARN && x->warnings)
 			buf_add_fmt(x->warnings, "%s\n", m.err.msg);
 		if (m.type == OCI_MSG_ERROR) {
@@ -277,7 +281,24 @@ static pid_t clone_by_stage(struct exec *x, int *ret_pidfd, struct err *err)
 			break;
 		}
 	}
-	waitpid(stage, NULL, 0);
+	waitpid(stage, &status, 0);
+	*ret_stillborn = !heard && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+	return pid;
+}
+
+static pid_t clone_by_stage(struct exec *x, int *ret_pidfd, struct err *err)
+{
+	bool stillborn = false;
+	pid_t pid = by_stage(x, ret_pidfd, &stillborn, err);
+
+	/* as oci_start has it: killed for where it was born */
+	if (pid < 0 && stillborn && !x->slowly) {
+		x->slowly = true;
+		fd_close(&x->sock[0]);
+		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, x->sock) < 0)
+			return err_sys(err, errno, "socket pair");
+		pid = by_stage(x, ret_pidfd, &stillborn, err);
+	}
 	return pid;
 }
 

@@ -89,6 +89,8 @@ static int parse_devices(yyjson_val *lin, struct arena *a, struct oci_spec *s,
 		if (*d->path != '/')
 			return err_set(err, ERR_INVALID, "%s.path: not absolute", at);
 		d->path = arena_strdup(a, d->path);
+		for (size_t n = strlen(d->path); n > 1 && d->path[n - 1] == '/'; n--)
+			d->path = arena_strndup(a, d->path, n - 1);
 		d->type = *type == 'u' ? 'c' : *type;
 		d->major = (uint32_t)major;
 		d->minor = (uint32_t)minor;
@@ -131,6 +133,11 @@ static int check_sysctl(const struct oci_spec *s, const struct oci_pair *p,
 		ok = s->ns[OCI_NS_IPC].present;
 	else if (str_starts(p->key, "net.") || str_starts(p->key, "net/"))
 		ok = s->ns[OCI_NS_NET].present;
+	else if (str_eq(p->key, "kernel.domainname") && s->domainname &&
+		 !str_eq(s->domainname, p->value))
+		return err_set(
+			err, ERR_INVALID,
+			"linux.sysctl.kernel.domainname: conflicts with domainname");
 	else if (str_eq(p->key, "kernel.domainname"))
 		ok = s->ns[OCI_NS_UTS].present;
 	else if (str_eq(p->key, "kernel.hostname"))

@@ -12,6 +12,7 @@
 #include <linux/keyctl.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -188,8 +189,12 @@ struct start {
 	bool late;   /* without root's rights: mounts are opened by the child */
 	volatile int *taken;
 	struct cgentry entry;
-	bool moved; /* into the cgroup, by its birth and by itself */
-	bool wait;  /* the starter has something to do before the child goes on */
+	bool slowly; /* not born in its cgroup, but moved there (cgroup.procs) */
+	bool moved;  /* into the cgroup, by its birth and by itself */
+	bool heard;  /* the child has asked for something to be done */
+	bool silent; /* it ended, if it did, without a word */
+	bool stillborn;
+	bool wait; /* the starter has something to do before the child goes on */
 	bool rdt_made;
 	struct buf *warnings;
 };
@@ -375,10 +380,12 @@ static pid_t clone_child(struct start *s, uint64_t flags, int *ret_pidfd, struct
 	 */
 	if (!s->late)
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	s->moved = s->how->cgroup != NULL;
-	pid = s->entry.tree < 0 ? ns_clone(flags, ret_pidfd, err)
-				: ns_clone_into(flags, s->entry.tree, ret_pidfd, err);
-	if (pid < 0 && s->entry.tree >= 0) { /* an older kernel, or not for us */
+	s->moved = s->how->cgroup && !s->slowly;
+	pid = s->entry.tree < 0 || s->slowly
+		      ? ns_clone(flags, ret_pidfd, err)
+		      : ns_clone_into(flags, s->entry.tree, ret_pidfd, err);
+	/* an older kernel, or not for us */
+	if (pid < 0 && s->entry.tree >= 0 && !s->slowly) {
 		s->moved = false;
 		s->wait = true;
 		pid = ns_clone(flags, ret_pidfd, err);
@@ -430,9 +437,13 @@ static pid_t launch(struct start *s, int *ret_pidfd, struct err *err)
 	bool early = s->ns[OCI_NS_USER] >= 0 || s->ns[OCI_NS_PID] >= 0;
 	pid_t pid;
 
+	fd_close(&s->sock[0]);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->sock) < 0)
+		return err_sys(err, errno, "socket pair");
 	/* each wait for the other costs two switches between processes */
 	s->wait = s->how->on_pid != NULL || early || is_new(s, OCI_NS_USER) ||
-		  s->process.has_oom || spec->nnetdevs != 0 || spec->rdt != NULL;
+		  s->process.has_oom || spec->nnetdevs != 0 || spec->rdt != NULL ||
+		  s->slowly;
 	if (early && !s->how->for_parent)
 		return clone_by_stage(s, ret_pidfd, err);
 	/* afterwards we have no rights left to lower it */
@@ -462,6 +473,7 @@ static int on_message(void *arg, const struct oci_msg *m, struct err *err)
 				    .dir = -1};
 	FD_AUTO bundle = -1;
 
+	d->s->heard = true;
 	if (m->type == OCI_MSG_NOTIFY)
 		return oci_notify_forward(how->spec, &st, "creating", d->pidfd, m->n,
 					  d->s->taken, d->s->sock[0], err);
@@ -511,13 +523,21 @@ static int drive(struct start *s, pid_t pid, int pidfd, struct err *err)
 				    .bundle = str_or_empty(how->bundle),
 				    .pid = pid,
 				    .dir = -1};
+	int r;
 
+	s->silent = true;
 	if ((s->wait && equip(s, pid, err) < 0) ||
 	    (how->on_pid && how->on_pid(how->on_pid_arg, pid, err) < 0))
 		return -1;
 	if (s->wait && send(s->sock[0], "", 1, MSG_NOSIGNAL) != 1)
 		return err_sys(err, errno, "the container's process died");
-	if (oci_wait(&w, err) < 0)
+	r = oci_wait(&w, err);
+	if (r == 0 && how->start_fd >= 0) {
+		s->silent = !s->heard;
+		return err_set(err, ERR_ABORTED, "the container's process died");
+	}
+	s->silent = false;
+	if (r < 0)
 		return -1;
 	return how->start_fd >= 0 ? 0
 				  : oci_hooks_run(how->spec, OCI_HOOK_POSTSTART, &st,
@@ -567,8 +587,8 @@ static int prepare(struct start *s, struct err *err)
 	     SECCOMP_FILTER_FLAG_NEW_LISTENER) &&
 	    !(s->taken = oci_notify_page(err)))
 		return -1;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->sock) < 0)
-		return err_sys(err, errno, "socket pair");
+	/* a device in a namespace that dies is lost: that must not be one that has to die */
+	s->slowly = how->spec->nnetdevs != 0;
 	return 0;
 }
 
@@ -602,15 +622,43 @@ void oci_start_init(struct oci_start *how)
 		how->ns_fds[i] = -1;
 }
 
+static bool has_ended(int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&p, 1, 20) == 1;
+}
+
+/* The pid of a process that is ready, or runs. */
+static pid_t attempt(struct start *s, int *ret_pidfd, struct err *err)
+{
+	pid_t pid = launch(s, ret_pidfd, err);
+
+	if (pid < 0 || drive(s, pid, *ret_pidfd, err) == 0)
+		return pid;
+	/*
+	 * Kernels from 6.12.13 on compare how often cgroup.kill was used in the group that one
+	 * is born into with how often it was in the parent's, and kill whom they take for
+	 * one that was missed.
+	 */
+	s->stillborn = s->silent && s->moved && s->entry.tree >= 0 &&
+		       !s->how->for_parent && has_ended(*ret_pidfd);
+	kill(pid, SIGKILL);
+	/* for_parent: the caller's parent reaps it */
+	waitpid(pid, NULL, 0);
+	fd_close(ret_pidfd);
+	return -1;
+}
+
 int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *warnings,
 	      struct err *err)
 {
 	struct start s = {
 		.how = how, .sock = {-1, -1}, .warnings = warnings, .entry.tree = -1};
-	int pidfd = -1, r = -1;
 	uint64_t before = 0;
 	struct err ignored;
-	pid_t pid;
+	int pidfd = -1;
+	pid_t pid = -1;
 
 	memset(s.ns, -1, sizeof(s.ns));
 	if (check(how, err) < 0)
@@ -618,18 +666,13 @@ int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *
 	if (oci_shares_mounts(how->spec) && how->rootfs_fd < 0)
 		before = oci_root_mount_id(how);
 	if (prepare(&s, err) == 0) {
-		pid = launch(&s, &pidfd, err);
-		if (pid > 0) {
-			r = drive(&s, pid, pidfd, err);
-			if (r < 0) {
-				kill(pid, SIGKILL);
-				/* for_parent: the caller's parent reaps it */
-				waitpid(pid, NULL, 0);
-				fd_close(&pidfd);
-			}
+		pid = attempt(&s, &pidfd, err);
+		if (pid < 0 && s.stillborn) {
+			s.slowly = true;
+			pid = attempt(&s, &pidfd, err);
 		}
 	}
-	if (r == 0)
+	if (pid > 0)
 		*ret = (struct oci_started){
 			.pid = pid,
 			.pidfd = pidfd,
@@ -637,7 +680,7 @@ int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *
 			.rdt_made = s.rdt_made};
 	else if (s.rdt_made)
 		rdt_remove(how->spec->rdt, how->id, true, &ignored);
-	if (r < 0 && before && oci_root_mount_id(how) != before) {
+	if (pid < 0 && before && oci_root_mount_id(how) != before) {
 		STR_AUTO root = xasprintf(
 			"%s%s%s",
 			*how->spec->root == '/' ? "" : str_or_empty(how->bundle),
@@ -646,5 +689,5 @@ int oci_start(const struct oci_start *how, struct oci_started *ret, struct buf *
 		oci_unmount_root(how->spec, root);
 	}
 	release(&s);
-	return r;
+	return pid < 0 ? -1 : 0;
 }

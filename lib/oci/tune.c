@@ -127,6 +127,16 @@ static int check_scheduler(const struct oci_scheduler *s, yyjson_val *obj,
 				       "%s.%s: scheduler runtime/deadline/period can "
 				       "only be specified for SCHED_DEADLINE policy",
 				       where, deadline[i]);
+	if (s->policy != DEADLINE)
+		return 0;
+	/* sched_setattr(2); a period that is not given is the deadline */
+	if (!s->runtime || !s->deadline)
+		return err_set(err, ERR_INVALID, "%s.%s: SCHED_DEADLINE needs one", where,
+			       s->runtime ? "deadline" : "runtime");
+	if (s->runtime > s->deadline || (s->period && s->deadline > s->period))
+		return err_set(err, ERR_INVALID,
+			       "%s: SCHED_DEADLINE needs runtime <= deadline <= period",
+			       where);
 	return 0;
 }
 

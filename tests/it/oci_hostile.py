@@ -123,6 +123,10 @@ process.scheduler | {} | process.scheduler.policy
 process.scheduler | {"policy": "SCHED_FIFO", "priority": 1000} | process.scheduler.priority
 process.scheduler | {"policy": "SCHED_OTHER", "nice": 77} | process.scheduler.nice
 process.scheduler | {"policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_WHAT"]} | process.scheduler.flags
+process.scheduler | {"policy": "SCHED_DEADLINE", "deadline": 20000000, "period": 20000000} | process.scheduler.runtime
+process.scheduler | {"policy": "SCHED_DEADLINE", "runtime": 5000000} | process.scheduler.deadline
+process.scheduler | {"policy": "SCHED_DEADLINE", "runtime": 9, "deadline": 8} | process.scheduler
+process.scheduler | {"policy": "SCHED_DEADLINE", "runtime": 7, "deadline": 8, "period": 6} | process.scheduler
 process.ioPriority | 7 |
 process.ioPriority | {"class": "IOPRIO_CLASS_WHAT", "priority": 1} | process.ioPriority.class
 process.ioPriority | {"class": "IOPRIO_CLASS_BE", "priority": 8} | process.ioPriority.priority

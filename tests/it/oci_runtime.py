@@ -110,6 +110,28 @@ def test_life_cycle(bed):
     equal(bed.call("delete", "--force", "c").returncode, 0, "delete -f of none")
 
 
+def test_a_frozen_group_is_refused(bed):
+    """Nobody would come to an end there (config-linux.md, Control groups)."""
+    v1 = os.path.isdir("/sys/fs/cgroup/freezer")
+    top = "/sys/fs/cgroup/freezer" if v1 else "/sys/fs/cgroup"
+    file, words = ("freezer.state", ("FROZEN", "THAWED")) if v1 else ("cgroup.freeze", ("1", "0"))
+    parent = "%s/%s" % (top, os.path.basename(bed.dir))
+    for group in (parent, parent + "/c"):
+        os.makedirs(group, exist_ok=True)
+        with open("%s/%s" % (group, file), "w") as f:
+            f.write(words[0])
+        try:
+            done = bed.run(bed.config("true"), timeout=20)
+            equal(done.returncode, 1)
+            holds(done.stderr, "container's cgroup unexpectedly frozen")
+            equal(os.path.isdir(group), True, "the group is there")
+        finally:
+            with open("%s/%s" % (group, file), "w") as f:
+                f.write(words[1])
+    os.rmdir(parent + "/c")
+    equal(bed.run(bed.config("true")).returncode, 0)
+
+
 def test_kill_wakes_a_paused_container(bed):
     bed.background(bed.config("sleep", "100"))
     equal(bed.call("pause", "c").returncode, 0)
@@ -413,6 +435,48 @@ def test_exec(bed):
     equal(run("-d", "--pid-file", pid_file, "c", "sleep", "50", stdout=null, stderr=null).returncode, 0)
     holds(open("/proc/%s/cmdline" % open(pid_file).read()).read(), "sleep")
     equal(bed.call("delete", "-f", "c").returncode, 0)
+
+
+def test_from_a_group_that_was_killed(bed):
+    """Kernels from 6.12.13 on kill at birth whom such a group's process makes in another."""
+    tree = "/sys/fs/cgroup" + ("" if os.path.exists("/sys/fs/cgroup/cgroup.procs") else "/unified")
+    group = "%s/%s-killed" % (tree, os.path.basename(bed.dir))
+    if not os.path.exists(tree + "/cgroup.procs"):
+        raise Skip("no cgroup version 2")
+    os.mkdir(group)
+    try:
+        if not os.path.exists(group + "/cgroup.kill"):
+            raise Skip("no cgroup.kill in this kernel")
+
+        def enter():
+            with open(group + "/cgroup.procs", "w") as f:
+                f.write("0")
+
+        victim = subprocess.Popen(["sleep", "100"], preexec_fn=enter)
+        with open(group + "/cgroup.kill", "w") as f:
+            f.write("1")
+        equal(victim.wait(), -9)
+        for spaces in ((), ("user",)):
+            c = bed.config("sleep", "100")
+            c["linux"]["namespaces"] += [{"type": t} for t in spaces]
+            if spaces:
+                c["linux"]["uidMappings"] = c["linux"]["gidMappings"] = [
+                    {"containerID": 0, "hostID": 100000, "size": 65536}]
+                os.chmod(bed.dir, 0o755)
+            bed.use(c)
+            bed.ids.append("c")
+            null = subprocess.DEVNULL
+            with open(bed.dir + "/said", "w") as said:
+                done = bed.call("create", "-b", bed.bundle, "c", stdout=null, stderr=said, preexec_fn=enter)
+            equal(done.returncode, 0, open(bed.dir + "/said").read())
+            equal(bed.state()["status"], "created")
+            equal(bed.call("start", "c", preexec_fn=enter).returncode, 0)
+            done = bed.call("exec", "c", "cat", "/proc/self/cgroup", preexec_fn=enter)
+            equal(done.returncode, 0, done.stderr)
+            equal(done.stdout, open("/proc/%d/cgroup" % bed.state()["pid"]).read())
+            equal(bed.call("delete", "-f", "c").returncode, 0)
+    finally:
+        os.rmdir(group)
 
 
 def exec_in_subgroups(bed, run, groups):
