@@ -237,9 +237,14 @@ static int from_file(struct exec *x, const struct ctr *c, struct oci_process *p,
 {
 	struct oci_process *got = NULL;
 	BUF_AUTO text = {0};
+	/* callers' shells write <(...): it may be a pipe */
+	FD_AUTO fd = file_open(AT_FDCWD, x->process_file, O_RDONLY | O_NOCTTY, 0, err);
 
-	if (file_read(AT_FDCWD, x->process_file, MAX_PROCESS, &text, err) < 0 ||
-	    oci_process_parse(text.data, text.len, oci_spec_process(c->spec), &x->arena,
+	if (fd < 0)
+		return -1;
+	if (fd_read_all(fd, MAX_PROCESS, &text, err) < 0)
+		return err_wrap(err, "read %s", x->process_file);
+	if (oci_process_parse(text.data, text.len, oci_spec_process(c->spec), &x->arena,
 			      &got, err) < 0)
 		return -1;
 	*p = *got;
@@ -269,18 +274,33 @@ static int check_status(const struct exec *x, const struct ctr *c,
 	}
 }
 
+/* A group below the container's own. */
+static const char *subgroup(struct exec *x, const struct ctr *c, const char *path,
+			    struct err *err)
+{
+	for (const char *p = path; *p; p += strcspn(p, "/"), p += strspn(p, "/"))
+		if (strcspn(p, "/") == 2 && p[0] == '.' && p[1] == '.') {
+			err_set(err, ERR_INVALID,
+				"--cgroup: bad sub cgroup path: %s: `..` components are "
+				"not allowed",
+				path);
+			return NULL;
+		}
+	return arena_fmt(&x->arena, "%s/%s", c->cgroup, path);
+}
+
 /* The groups of "CONTROLLER[,CONTROLLER...]:PATH". */
 static int add_subgroups(struct exec *x, const struct ctr *c, const struct cgroups *g,
 			 const char *arg, struct err *err)
 {
-	const char *colon = strchr(arg, ':');
+	const char *colon = strchr(arg, ':'), *path = subgroup(x, c, colon + 1, err);
 	size_t n;
 
+	if (!path)
+		return -1;
 	for (const char *p = arg; p <= colon; p += n + 1) {
 		n = strcspn(p, ",:");
-		struct oci_subgroup s = {arena_strndup(&x->arena, p, n),
-					 arena_fmt(&x->arena, "%s/%s", c->cgroup,
-						   colon + 1)};
+		struct oci_subgroup s = {arena_strndup(&x->arena, p, n), path};
 
 		if (!n)
 			return err_set(err, ERR_INVALID, "--cgroup %s: empty controller",
@@ -331,8 +351,8 @@ static int find_groups(struct exec *x, const struct ctr *c, const struct cgroups
 			return err_set(err, ERR_INVALID,
 				       "--cgroup %s: several need a controller each",
 				       arg);
-		} else {
-			*ret = arena_fmt(&x->arena, "%s/%s", c->cgroup, arg);
+		} else if (!(*ret = subgroup(x, c, arg, err))) {
+			return -1;
 		}
 	}
 	return 0;

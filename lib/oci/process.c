@@ -455,11 +455,14 @@ static int load_filter(const struct oci_enter *e, int sock, struct err *err)
 	return 0;
 }
 
-static int run_start_hooks(const struct oci_enter *e, struct err *err)
+static int run_start_hooks(const struct oci_enter *e, char *const *env, struct err *err)
 {
+	struct oci_hook_state st = *e->start_hooks;
 	mode_t old = umask(022);
-	int r = oci_hooks_run(e->spec, OCI_HOOK_START_CONTAINER, e->start_hooks, NULL,
-			      err);
+	int r;
+
+	st.env = (const char *const *)env;
+	r = oci_hooks_run(e->spec, OCI_HOOK_START_CONTAINER, &st, NULL, err);
 
 	umask(old);
 	return r;
@@ -472,8 +475,8 @@ static void tell_outcome(int fd, const struct err *err)
 		return;
 }
 
-static int last_steps(const struct oci_enter *e, bool filter, const struct ties *t,
-		      struct err *err)
+static int last_steps(const struct oci_enter *e, char *const *env, bool filter,
+		      const struct ties *t, struct err *err)
 {
 	struct err done = {.code = ERR_NONE};
 
@@ -481,7 +484,7 @@ static int last_steps(const struct oci_enter *e, bool filter, const struct ties 
 	if (filter && load_filter(e, t->sock, err) < 0)
 		return -1;
 	/* what they run is confined as the program is */
-	if (e->start_hooks && run_start_hooks(e, err) < 0)
+	if (e->start_hooks && run_start_hooks(e, env, err) < 0)
 		return -1;
 	tell_outcome(t->outcome, &done);
 	return 0;
@@ -514,7 +517,7 @@ static int finish(const struct oci_enter *e, const struct oci_process *p, struct
 			_exit(0);
 		close(t.start);
 	}
-	if (last_steps(e, filter && !early, &t, err) == 0)
+	if (last_steps(e, p->env, filter && !early, &t, err) == 0)
 		execve(path, p->args, p->env);
 	else
 		errno = 0;

@@ -7,6 +7,7 @@
 #include <strings.h>
 #include <sys/resource.h>
 
+#include "base/map.h"
 #include "base/num.h"
 #include "base/str.h"
 #include "oci/oci-int.h"
@@ -186,6 +187,23 @@ static int check_process(const struct oci_process *p, const char *where, size_t 
 	return 0;
 }
 
+/* Of variables of one name the last one counts (runc's rule): libc would take the first. */
+static char *const *keep_last(char *const *env, size_t n, struct arena *a)
+{
+	char **kept = arena_array(a, n + 1, sizeof(*kept));
+	struct map names = {0};
+	size_t at = n;
+
+	for (size_t i = n; i-- > 0;) {
+		char *name = arena_strndup(a, env[i], strcspn(env[i], "="));
+
+		if (!map_put(&names, name, name))
+			kept[--at] = env[i];
+	}
+	map_done(&names);
+	return kept + at;
+}
+
 int oci_parse_process(yyjson_val *obj, const char *where, const struct oci_process *base,
 		      struct arena *a, struct oci_process **ret, struct err *err)
 {
@@ -233,6 +251,7 @@ int oci_parse_process(yyjson_val *obj, const char *where, const struct oci_proce
 	p->env = (char *const *)(uintptr_t)(env ? env : arena_alloc(a, sizeof(*env)));
 	if (check_process(p, where, nenv, err) < 0)
 		return -1;
+	p->env = keep_last(p->env, nenv, a);
 	*ret = p;
 	return 0;
 }

@@ -294,8 +294,7 @@ static void child(struct start *s)
 	struct oci_hook_state hooks = {.id = how->id,
 				       .bundle = str_or_empty(how->bundle),
 				       .pid = getpid(),
-				       .dir = -1,
-				       .env = (const char *const *)s->process.env};
+				       .dir = -1};
 	struct oci_root root = {
 		.plan = s->plan,
 		.foreign = !is_new(s, OCI_NS_MNT),

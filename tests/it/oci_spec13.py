@@ -128,7 +128,7 @@ def test_hooks_in_order(bed):
         k: [hook(bed, k, line % log, args=[k, "one"], env=["A=env", "PATH=/bin:/usr/bin"])]
         for k in ("prestart", "createRuntime", "createContainer", "poststart", "poststop")
     }
-    bed.write("in.sh", '#!/bin/sh\necho "startContainer $(readlink /proc/self/ns/mnt) $(pwd) - - $(cat)" >>/log/log\n', 0o755)
+    bed.write("in.sh", '#!/bin/sh\necho "startContainer $(readlink /proc/self/ns/mnt) $(pwd) $HOME - $(cat)" >>/log/log\n', 0o755)
     c["hooks"]["startContainer"] = [{"path": "/in.sh"}]
     bed.output(c)
     lines = open(log + "/log").read().strip().split("\n")
@@ -158,7 +158,9 @@ def test_hooks_in_order(bed):
             equal(state["pid"], 1, "pid as seen inside")
         if name in ("prestart", "createRuntime"):
             equal(words[2], bed.bundle, "directory of " + name)
-        if name != "startContainer":
+        if name == "startContainer":
+            equal(words[3], "/root", "HOME, which the process has")
+        else:
             equal(words[3:5], ["one", "env"], "argument and environment of " + name)
 
 
