@@ -252,7 +252,7 @@ void init_late(struct init *in)
 		return;
 	in->late_done = true;
 	in->modules_busy = job_start(in, words, LATE_S, device_modules_done) == 0;
-	in->links_due = true;
+	in->modules_due = in->links_due = true; /* for devices that came before we listened */
 	device_check(in);
 }
 

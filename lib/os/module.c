@@ -364,17 +364,22 @@ struct coldplug {
 	struct err *err;
 };
 
-static void plug(struct coldplug *c, int dirfd)
+/* The alias is all that is in the file "modalias", or a line of "uevent". */
+static void plug(struct coldplug *c, int dirfd, const char *file, const char *before)
 {
-	char alias[ALIAS_MAX];
-	FD_AUTO fd = openat(dirfd, "modalias", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	ssize_t n = fd < 0 ? -1 : fd_read_full(fd, alias, sizeof(alias) - 1);
+	char text[ALIAS_MAX], *alias;
+	FD_AUTO fd = openat(dirfd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t n = fd < 0 ? -1 : fd_read_full(fd, text, sizeof(text) - 1);
 	struct err why;
 	int r;
 
 	if (n <= 0)
 		return;
-	alias[n] = 0;
+	text[n] = 0;
+	alias = strstr(text, before);
+	if (!alias)
+		return;
+	alias += strlen(before);
 	alias[strcspn(alias, "\n")] = 0;
 	r = module_load(c->mi, alias, NULL, &why);
 	if (r > 0) {
@@ -404,6 +409,7 @@ static bool has_devices(const char *name)
 static void walk(struct coldplug *c, int dirfd, unsigned depth)
 {
 	_Alignas(struct entry64) char buf[2048];
+	bool alias = false, device = false, taken = false;
 	long n;
 
 	while (n = syscall(SYS_getdents64, dirfd, buf, sizeof(buf)), n > 0) {
@@ -412,7 +418,11 @@ static void walk(struct coldplug *c, int dirfd, unsigned depth)
 
 			at += e->reclen;
 			if (str_eq(e->name, "modalias"))
-				plug(c, dirfd);
+				alias = true;
+			else if (str_eq(e->name, "subsystem"))
+				device = true;
+			else if (str_eq(e->name, "driver") || str_eq(e->name, "dev"))
+				taken = true;
 			if (e->type == TYPE_DIR && has_devices(e->name) &&
 			    depth < DEPTH_MAX) {
 				FD_AUTO fd = openat(dirfd, e->name,
@@ -424,6 +434,10 @@ static void walk(struct coldplug *c, int dirfd, unsigned depth)
 			}
 		}
 	}
+	if (alias)
+		plug(c, dirfd, "modalias", "");
+	else if (device && !taken) /* memory cards have it in their uevents alone */
+		plug(c, dirfd, "uevent", "MODALIAS=");
 }
 
 int module_coldplug(struct module_index *mi, unsigned *ret_failed, struct err *err)
