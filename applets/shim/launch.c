@@ -20,9 +20,10 @@
 #include "os/file.h"
 #include "os/mount.h"
 #include "os/sock.h"
+#include "shim/rootfs.h"
 #include "wire/base64.h"
 
-enum { MAX_LAYERS = 500, PROFILE_MAX = 4 << 20, REMOVE_MS = 5000 };
+enum { PROFILE_MAX = 4 << 20, REMOVE_MS = 5000 };
 
 /* --- spec ------------------------------------------------------------------------------------ */
 
@@ -155,50 +156,6 @@ static int check_spec(yyjson_val *req, struct err *err)
 
 /* --- root file system ------------------------------------------------------------------------ */
 
-/* The layers' directories, topmost first. */
-struct layers {
-	int fds[MAX_LAYERS];
-	size_t n;
-};
-
-static void layers_close(struct layers *l)
-{
-	while (l->n)
-		fd_close(&l->fds[--l->n]);
-}
-
-static int layers_open(yyjson_val *req, struct layers *l, struct err *err)
-{
-	yyjson_val *paths = json_arr(req, "layer_paths");
-	size_t n = paths ? yyjson_arr_size(paths) : 0;
-
-	l->n = 0;
-	if (!n || n > MAX_LAYERS)
-		return err_set(err, ERR_INVALID, "an image of %zu layers", n);
-	for (size_t i = n; i-- > 0;) {
-		const char *path = str_or_empty(yyjson_get_str(yyjson_arr_get(paths, i)));
-
-		l->fds[l->n] = file_open(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, err);
-		if (l->fds[l->n] < 0) {
-			layers_close(l);
-			return err_wrap(err, "image layer");
-		}
-		l->n++;
-	}
-	return 0;
-}
-
-/* The merged view, for looking: a single layer needs no mount. */
-static int open_view(const struct layers *l, struct err *err)
-{
-	struct mount_overlay o = {
-		.lower = l->fds, .nlower = l->n, .rw_fd = -1, .userns_fd = -1};
-
-	if (l->n == 1)
-		return fcntl(l->fds[0], F_DUPFD_CLOEXEC, 3);
-	return mount_overlay(&o, err);
-}
-
 /* The container's own directories; upper looks like the image's root directory. */
 static int make_upper(int dirfd, int view, uint32_t owner, struct err *err)
 {
@@ -262,14 +219,36 @@ static int resolve_user(int view, yyjson_val *u, yyjson_mut_doc *d, yyjson_mut_v
 	return 0;
 }
 
+/* The kubelet looks for this word. */
+static int image_volume(struct shim *s, yyjson_val *v, struct err *err)
+{
+	int fd = rootfs_volume(s, v, err);
+
+	if (fd < 0 && err->code == ERR_NOT_FOUND) /* named by the request: its fault */
+		err->code = ERR_INVALID;
+	return fd < 0 ? err_wrap(err, "ImageVolumeMountFailed") : fd;
+}
+
+static int check_image_volumes(struct shim *s, yyjson_val *req, struct err *err)
+{
+	yyjson_val *v;
+
+	json_each (v, json_arr(req, "image_volumes")) {
+		FD_AUTO fd = image_volume(s, v, err);
+
+		if (fd < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int launch_prepare(struct shim *s, yyjson_val *req, int dirfd, yyjson_mut_doc *d,
 		   yyjson_mut_val *out, struct err *err)
 {
-	__attribute__((cleanup(layers_close))) struct layers l = {.n = 0};
 	FD_AUTO view = -1;
 
-	if (check_spec(req, err) < 0 || layers_open(req, &l, err) < 0 ||
-	    (view = open_view(&l, err)) < 0)
+	if (check_spec(req, err) < 0 || check_image_volumes(s, req, err) < 0 ||
+	    (view = rootfs_view(req, err)) < 0)
 		return -1;
 	if (resolve_user(view, json_obj(req, "user"), d, out, err) < 0) {
 		if (err->code ==
@@ -289,17 +268,18 @@ struct launch {
 	struct arena arena;
 	struct oci_spec *spec;
 	struct oci_process *process;
-	struct layers layers;
-	int rootfs, shm, target_pid_ns;
+	struct oci_mount_fd *mounts; /* in the arena; the fds are owned */
+	size_t nmounts;
+	int rootfs, target_pid_ns;
 	int console[2]; /* socket pair: ours, the runtime's */
 	int holder;	/* of systemd's scope: systemd_release() */
 };
 
 static void launch_done(struct launch *l)
 {
-	layers_close(&l->layers);
+	while (l->nmounts)
+		fd_close(&l->mounts[--l->nmounts].fd);
 	fd_close(&l->rootfs);
-	fd_close(&l->shm);
 	fd_close(&l->target_pid_ns);
 	fd_close(&l->console[0]);
 	fd_close(&l->console[1]);
@@ -354,18 +334,11 @@ static void set_user(struct oci_process *p, struct container *ct, struct arena *
 static int mount_root(struct launch *l, struct err *err)
 {
 	STR_AUTO path = xasprintf("containers/%s", l->ct->id);
-	FD_AUTO rw = file_open(l->shim->rootfd, path, O_RDONLY | O_DIRECTORY, 0, err);
-	struct mount_overlay o = {.lower = l->layers.fds,
-				  .rw_fd = rw,
-				  .upper = "upper",
-				  .work = "work",
-				  .is_volatile = true,
-				  .userns_fd = l->shim->pod.ns[POD_NS_USER]};
+	FD_AUTO dir = file_open(l->shim->rootfd, path, O_RDONLY | O_DIRECTORY, 0, err);
 
-	if (rw < 0 || layers_open(l->ct->req, &l->layers, err) < 0)
+	if (dir < 0)
 		return -1;
-	o.nlower = l->layers.n;
-	l->rootfs = mount_overlay(&o, err);
+	l->rootfs = rootfs_mount(l->shim, l->ct->req, dir, err);
 	return l->rootfs < 0 ? -1 : 0;
 }
 
@@ -374,6 +347,7 @@ static int clone_shm(struct launch *l, struct err *err)
 {
 	int holder = l->shim->pod.ns[POD_NS_MNT];
 	FD_AUTO own = -1;
+	FD_AUTO shm = -1;
 
 	if (holder < 0)
 		return 0;
@@ -382,10 +356,31 @@ static int clone_shm(struct launch *l, struct err *err)
 		return -1;
 	if (setns(holder, CLONE_NEWNS) < 0)
 		return err_sys(err, errno, "enter the pod's mount namespace");
-	l->shm = mount_clone(AT_FDCWD, "/dev/shm", false, err);
+	shm = mount_clone(AT_FDCWD, "/dev/shm", false, err);
 	if (setns(own, CLONE_NEWNS) < 0)
 		return err_sys(err, errno, "leave the pod's mount namespace");
-	return l->shm < 0 ? -1 : 0;
+	if (shm < 0)
+		return -1;
+	l->mounts[l->nmounts++] = (struct oci_mount_fd){"/dev/shm", fd_take(&shm)};
+	return 0;
+}
+
+/* What takes the place of the spec's mounts. */
+static int make_mounts(struct launch *l, struct err *err)
+{
+	yyjson_val *images = json_arr(l->ct->req, "image_volumes"), *v;
+
+	l->mounts = arena_array(&l->arena, (images ? yyjson_arr_size(images) : 0) + 1,
+				sizeof(*l->mounts));
+	json_each (v, images) {
+		int fd = image_volume(l->shim, v, err);
+
+		if (fd < 0)
+			return -1;
+		l->mounts[l->nmounts++] = (struct oci_mount_fd){
+			str_or_empty(json_str(v, "destination")), fd};
+	}
+	return clone_shm(l, err);
 }
 
 static const char *pid_mode(struct container *ct)
@@ -489,7 +484,7 @@ static int prepare(struct launch *l, struct oci_start *how, struct err *err)
 	set_user(l->process, l->ct, &l->arena);
 	if (add_devices(l->ct->req, l->spec, &l->arena, err) < 0 ||
 	    check_volumes(json_arr(json_obj(l->ct->req, "spec"), "mounts"), err) < 0 ||
-	    mount_root(l, err) < 0 || clone_shm(l, err) < 0 ||
+	    mount_root(l, err) < 0 || make_mounts(l, err) < 0 ||
 	    set_namespaces(l, how, err) < 0)
 		return -1;
 	if (l->process->terminal && sock_pair(l->console, err) < 0)
@@ -530,11 +525,9 @@ pid_t launch_start(struct container *ct, const int stdio[3], int *ret_console,
 	__attribute__((cleanup(launch_done))) struct launch l = {.ct = ct,
 								 .shim = ct->shim,
 								 .rootfs = -1,
-								 .shm = -1,
 								 .holder = -1,
 								 .target_pid_ns = -1,
 								 .console = {-1, -1}};
-	struct oci_mount_fd mounts[1];
 	struct oci_start how;
 	struct oci_started started;
 	BUF_AUTO warnings = {0};
@@ -547,9 +540,8 @@ pid_t launch_start(struct container *ct, const int stdio[3], int *ret_console,
 		how.id = ct->id;
 		how.spec = l.spec;
 		how.rootfs_fd = l.rootfs;
-		mounts[0] = (struct oci_mount_fd){"/dev/shm", l.shm};
-		how.mounts = mounts;
-		how.nmounts = l.shm >= 0;
+		how.mounts = l.mounts;
+		how.nmounts = l.nmounts;
 		memcpy(how.stdio, stdio, sizeof(how.stdio));
 		how.console_socket = l.console[1];
 		how.cgroups = ct->shim->cgroups;
@@ -592,7 +584,6 @@ pid_t launch_exec(struct container *ct, const struct launch_exec *x, int *ret_er
 	__attribute__((cleanup(launch_done))) struct launch l = {.ct = ct,
 								 .shim = ct->shim,
 								 .rootfs = -1,
-								 .shm = -1,
 								 .holder = -1,
 								 .target_pid_ns = -1,
 								 .console = {-1, -1}};

@@ -113,11 +113,10 @@ void ctr_abandon(struct ctr *c, const struct err *err)
 	ctr_free(c);
 }
 
-/* The layers of an image as chain ids and as paths, lowest first. */
+/* The layers of an image: adds the chain ids to ids, and obj gets the paths, lowest first. */
 static void add_layers(struct cri_service *s, const struct image *im, yyjson_mut_doc *d,
-		       yyjson_mut_val *obj)
+		       yyjson_mut_val *ids, yyjson_mut_val *obj)
 {
-	yyjson_mut_val *ids = json_add_arr(d, obj, "layers");
 	yyjson_mut_val *paths = json_add_arr(d, obj, "layer_paths");
 
 	for (size_t i = 0; i < im->nlayers; i++) {
@@ -144,6 +143,34 @@ static void add_meta(const struct ctr *c, const struct image *im, yyjson_mut_doc
 	json_add_str(d, meta, "image_ref", im->digests[0] ? im->digests[0] : id);
 }
 
+/* Images as volumes: their layers are the container's, too, as long as it is there. */
+static int add_image_volumes(struct rpc *r, const Cri__ContainerConfig *c,
+			     yyjson_mut_doc *d, yyjson_mut_val *ids, yyjson_mut_val *root,
+			     struct err *err)
+{
+	yyjson_mut_val *arr = NULL, *v;
+
+	for (size_t i = 0; i < c->n_mounts; i++) {
+		const Cri__Mount *m = c->mounts[i];
+		const struct image *im;
+
+		if (!spec_is_image_volume(m))
+			continue;
+		im = image_find(r->svc, m->image->image, err);
+		if (!im)
+			return err_wrap(err, "ImageVolumeMountFailed");
+		m->image->image_ref = image_id_text(im, &r->arena);
+		if (!arr)
+			arr = json_add_arr(d, root, "image_volumes");
+		v = yyjson_mut_arr_add_obj(d, arr);
+		json_add_str(d, v, "destination", m->container_path);
+		if (*m->image_sub_path)
+			json_add_str(d, v, "sub_path", m->image_sub_path);
+		add_layers(r->svc, im, d, ids, v);
+	}
+	return 0;
+}
+
 /* Everything that "ctr.create" needs; the id is in c. */
 static int build_create(struct rpc *r, struct ctr *c,
 			const Cri__CreateContainerRequest *req, yyjson_mut_doc *d,
@@ -157,6 +184,7 @@ static int build_create(struct rpc *r, struct ctr *c,
 				     .config = req->config,
 				     .image = &config,
 				     .def = &r->svc->opt.def};
+	yyjson_mut_val *ids = json_add_arr(d, root, "layers");
 	const struct image *im;
 
 	if (!pod)
@@ -171,8 +199,10 @@ static int build_create(struct rpc *r, struct ctr *c,
 	json_add_str(d, root, "id", c->id);
 	json_add_str(d, root, "pod", c->pod->id);
 	json_add_i64(d, root, "created_at", time_real());
-	add_layers(r->svc, im, d, root);
+	add_layers(r->svc, im, d, ids, root);
 	add_meta(c, im, d, root);
+	if (add_image_volumes(r, req->config, d, ids, root, err) < 0)
+		return -1;
 	return cri_ctr_spec(&src, d, root, err);
 }
 
@@ -219,7 +249,7 @@ void do_CreateContainer(struct rpc *r)
 	new_id(id);
 	c = ctr_new(p, id, name);
 	c->making.running = true;
-	if (keep_request(c, req, &err) < 0 || build_create(r, c, req, d, &err) < 0) {
+	if (build_create(r, c, req, d, &err) < 0 || keep_request(c, req, &err) < 0) {
 		ctr_free(c);
 		return rpc_fail(r, &err);
 	}

@@ -70,7 +70,7 @@ static void fill_user(Cri__Image *out, const char *user, struct arena *a)
 	out->uid->value = (int64_t)uid;
 }
 
-static char *id_text(const struct image *im, struct arena *a)
+char *image_id_text(const struct image *im, struct arena *a)
 {
 	char text[DIGEST_TEXT];
 
@@ -93,7 +93,7 @@ static Cri__Image *message(struct cri_service *s, const struct image *im, struct
 	struct image_config config = {.user = ""};
 	struct err err;
 
-	out->id = id_text(im, a);
+	out->id = image_id_text(im, a);
 	out->n_repo_tags = count(im->tags);
 	out->repo_tags = (const char **)im->tags;
 	out->n_repo_digests = count(im->digests);
@@ -392,7 +392,7 @@ void do_RemoveImage(struct rpc *r)
 	if (!im)
 		return rpc_fail(r, &err);
 	json_add_str(d, root, "op", "remove");
-	json_add_str(d, root, "image", id_text(im, &r->arena));
+	json_add_str(d, root, "image", image_id_text(im, &r->arena));
 	work(r, d, true);
 }
 

@@ -195,6 +195,7 @@ Cri__ContainerState ctr_state(const struct ctr *c);
 const struct image *image_find(struct cri_service *s, const char *ref, struct err *err);
 int image_config_of(struct cri_service *s, const struct image *im, struct arena *a,
 		    struct image_config *ret, struct err *err);
+char *image_id_text(const struct image *im, struct arena *a);
 int images_reload(struct cri_service *s, struct err *err);
 void pull_cancel(struct cri_service *s, struct grpc_call *call);
 /* Frees what no image and no container uses any more, in a worker; again if it runs. */

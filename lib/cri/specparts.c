@@ -239,6 +239,11 @@ static void add_pod_files(const struct cri_ctr_source *src, bool readonly,
 	}
 }
 
+bool spec_is_image_volume(const Cri__Mount *m)
+{
+	return m->image && *m->image->image;
+}
+
 static int check_mount(size_t i, const Cri__Mount *m, struct err *err)
 {
 	if (strlen(m->container_path) >= PATH_MAX || strlen(m->host_path) >= PATH_MAX)
@@ -248,12 +253,11 @@ static int check_mount(size_t i, const Cri__Mount *m, struct err *err)
 		return err_set(err, ERR_INVALID,
 			       "mounts[%zu].container_path \"%s\" is not absolute", i,
 			       m->container_path);
-	if (strlen(m->container_path) >= PATH_MAX || strlen(m->host_path) >= PATH_MAX)
-		return err_set(err, ERR_INVALID, "mounts[%zu]: a path is too long", i);
-	if (m->image && *m->image->image)
-		return err_set(err, ERR_UNIMPLEMENTED,
-			       "mounts[%zu].image: image volumes are not supported yet",
-			       i);
+	if (spec_is_image_volume(m) && (*m->host_path || !m->readonly))
+		return err_set(err, ERR_INVALID,
+			       "mounts[%zu].image: needs readonly, and no host_path", i);
+	if (spec_is_image_volume(m))
+		return 0;
 	if (*m->host_path != '/')
 		return err_set(err, ERR_INVALID,
 			       "mounts[%zu].host_path \"%s\" is not absolute", i,
@@ -281,6 +285,14 @@ static void add_id_maps(yyjson_mut_doc *d, yyjson_mut_val *m, const char *key, s
 		json_add_u64(d, o, "hostID", maps[i]->host_id);
 		json_add_u64(d, o, "size", maps[i]->length);
 	}
+}
+
+/* The shim puts the image's tree, with the pod's ids, in place of the source. */
+static void add_image_volume(const Cri__Mount *m, yyjson_mut_doc *d,
+			     yyjson_mut_val *mounts)
+{
+	add_mount(d, mounts, m->container_path, "bind", m->image->image,
+		  "rbind,rprivate,ro,nosuid,nodev");
 }
 
 static void add_volume(const Cri__Mount *m, yyjson_mut_doc *d, yyjson_mut_val *mounts)
@@ -340,7 +352,11 @@ int spec_add_mounts(const struct cri_ctr_source *src, bool privileged, bool host
 	}
 	for (unsigned level = 0; level <= max; level++)
 		for (size_t i = 0; i < c->n_mounts; i++)
-			if (depth(c->mounts[i]->container_path) == level)
+			if (depth(c->mounts[i]->container_path) != level)
+				continue;
+			else if (spec_is_image_volume(c->mounts[i]))
+				add_image_volume(c->mounts[i], d, mounts);
+			else
 				add_volume(c->mounts[i], d, mounts);
 	if (shared || slave)
 		json_add_str(d, lin, "rootfsPropagation", shared ? "rshared" : "rslave");

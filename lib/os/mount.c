@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "os/fd.h"
 #include "os/file.h"
+#include "os/path.h"
 #include "os/sock.h"
 
 #ifndef AT_RECURSIVE
@@ -222,6 +223,31 @@ static int attach_at(int mount_fd, int dirfd, const char *name, struct err *err)
 	if (target < 0)
 		return err_sys(err, errno, "open %s", name);
 	return mount_attach(mount_fd, target, err);
+}
+
+struct sub {
+	int mount;
+	const char *path;
+};
+
+static int clone_sub(int top, const void *arg, struct err *err)
+{
+	const struct sub *s = arg;
+	FD_AUTO root = -1;
+	FD_AUTO found = -1;
+
+	if (attach_at(s->mount, top, "mount", err) < 0)
+		return -1;
+	root = file_open(top, "mount", O_PATH | O_DIRECTORY, 0, err);
+	if (root < 0)
+		return -1;
+	found = path_open_in_root(root, s->path, O_PATH, 0, err);
+	return found < 0 ? -1 : mount_clone(found, "", false, err);
+}
+
+int mount_sub(int mount_fd, const char *path, struct err *err)
+{
+	return in_child(clone_sub, &(struct sub){mount_fd, path}, err);
 }
 
 /* --- attributes ------------------------------------------------------------------------- */

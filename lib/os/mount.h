@@ -30,6 +30,13 @@ int mount_propagation(const char *path, unsigned *ret, struct err *err);
 /* Maps the ids of a detached mount (MOUNT_ATTR_IDMAP, Linux 5.12) as a user namespace does. */
 int mount_idmap(int mount_fd, bool recursive, int userns_fd, struct err *err);
 
+/*
+ * Of a detached mount only what is at a path in it (path_open_in_root), a directory or a file,
+ * as a detached mount. Before Linux 6.15 only what is attached can be cloned: it is, for a
+ * moment, in a child, and mount_fd cannot be attached any more. Owned fd or -1.
+ */
+int mount_sub(int mount_fd, const char *path, struct err *err);
+
 /* Attaches a detached mount to what target_fd is. 0 or -1 with errno in err->sys. */
 int mount_attach(int mount_fd, int target_fd, struct err *err);
 

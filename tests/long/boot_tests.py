@@ -18,7 +18,7 @@ boot.make("image", "KERNEL=linux-image-cloud-amd64/bookworm", "IMAGE_DIR=" + OLD
 import guest_tests  # noqa: E402
 
 CRI = ["cri_basic.py", "cri_pods.py", "cri_containers.py", "cri_exec.py", "cri_life.py",
-       "cri_crash.py", "cri_leak.py"]  # fmt: skip
+       "cri_crash.py", "cri_leak.py", "cri_image_volumes.py"]  # fmt: skip
 OCI = ["oci_cgroup2.py", "oci_runtime.py"]
 RUNS = [
     ("node_6_12", OCI + CRI, None, ""),
