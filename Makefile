@@ -108,10 +108,11 @@ build/packages-$(ARCH): arch/host-packages.sh
 CRT = $(OUT)/sysroot/lib
 LDFLAGS = -static-pie -nostdlib -nostartfiles -Wl,--gc-sections,--build-id=none,-O1,--exclude-libs,ALL \
 	-Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,-z,text,--fatal-warnings \
+	$(foreach f,malloc calloc realloc free,-Wl,--wrap=$f) \
 	$(ARCH_LDFLAGS) -Wl,-Map=$(OUT)/cribox.map
 
 # What a container's start runs lies together: the kernel maps files 64 KiB at a time.
-HOT = $(filter $(addprefix $(OUT)/obj/,applets/main% applets/oci/% lib/base/% lib/cgroup/% lib/oci/% \
+HOT = $(filter $(addprefix $(OUT)/obj/,applets/main% applets/heap% applets/oci/% lib/base/% lib/cgroup/% lib/oci/% \
 	lib/os/% lib/seccomp/% lib/wire/json% lib/wire/digest% arch/%),$(OBJ))
 HOT_LIB = $(filter %/libyyjson.a,$(DEPS_LIB))
 

@@ -2,6 +2,8 @@
 #ifndef APPLETS_APPLET_H
 #define APPLETS_APPLET_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 /*
@@ -13,12 +15,14 @@
  * parser included).
  */
 struct applet {
-	const char *name;
-	const char *alias;   /* other names, separated by blanks; may be NULL */
+	/* in here, not elsewhere: each start of the binary looks through all of them */
+	char name[20];
+	char alias[36];	     /* other names, separated by blanks */
 	const char *purpose; /* one line; NULL: an internal role, not listed */
 	const char *usage; /* what follows the "usage: " line and purpose; may be NULL */
 	const char *synopsis; /* arguments for the usage line */
 	int (*run)(int argc, char **argv, struct err *err);
+	bool brief; /* lives for milliseconds, as a rule: its memory is heap.h's */
 };
 
 #endif

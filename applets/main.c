@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/num.h"
 #include "base/str.h"
+#include "heap.h"
 
 #ifndef CRIBOX_VERSION
 #define CRIBOX_VERSION "unknown"
@@ -34,7 +35,7 @@ static const struct applet *find(const char *name)
 	for (size_t i = 0; applets[i]; i++) {
 		if (str_eq(applets[i]->name, name))
 			return applets[i];
-		for (const char *p = applets[i]->alias; p && *p;) {
+		for (const char *p = applets[i]->alias; *p;) {
 			size_t len = strcspn(p, " ");
 
 			if (len == n && memcmp(p, name, n) == 0)
@@ -96,7 +97,7 @@ static int each_name(int (*fn)(void *arg, const char *name, struct err *err), vo
 			continue;
 		if (fn(arg, applets[i]->name, err) < 0)
 			return -1;
-		while (p && *p) {
+		while (*p) {
 			size_t len = strcspn(p, " ");
 			STR_AUTO alias = xstrndup(p, len);
 
@@ -186,6 +187,8 @@ static int run(const struct applet *a, int argc, char **argv, struct err *err)
 		return flush(err);
 	}
 	prctl(PR_SET_NAME, a->name); /* not the name of an fd it was started from */
+	if (a->brief)
+		heap_brief();
 	return a->run(argc, argv, err);
 }
 

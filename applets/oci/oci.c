@@ -213,8 +213,8 @@ static const char *default_root(const struct oci_cli *cli, struct arena *a)
 	static const char *const names[] = {
 		[LIKE_CRIBOX] = "cribox/oci", [LIKE_RUNC] = "runc", [LIKE_CRUN] = "crun"};
 	const char *dir = getenv("XDG_RUNTIME_DIR"), *user = getenv("USER");
-	bool ordinary = geteuid() != 0 ||
-			(proc_in_userns() && !str_eq(str_or_empty(user), "root"));
+	bool ordinary =
+		geteuid() != 0 || (cli->rootless && !str_eq(str_or_empty(user), "root"));
 
 	if (str_empty(dir) || (!ordinary && cli->like != LIKE_CRUN))
 		dir = "/run";
@@ -452,4 +452,5 @@ const struct applet applet_oci = {
 	.synopsis = "[FLAGS] COMMAND [ARGUMENT]...",
 	.usage = usage_text,
 	.run = run,
+	.brief = true,
 };
