@@ -115,21 +115,56 @@ int device_rules_check_v1(const struct device_rule *rules, size_t n, struct err 
 	return 0;
 }
 
-static int write_rule(const struct cgroups *g, const char *path,
-		      const struct device_rule *d, struct err *err)
+/* The files that rules are written to: a write each. */
+struct v1_files {
+	int deny, allow;
+};
+
+static int write_text(const struct v1_files *f, bool allow, const char *text,
+		      struct err *err)
 {
-	const char *file = d->allow ? "devices.allow" : "devices.deny";
+	size_t n = strlen(text);
+
+	if (write(allow ? f->allow : f->deny, text, n) == (ssize_t)n)
+		return 0;
+	return err_sys(err, errno, "write \"%s\" to devices.%s", text,
+		       allow ? "allow" : "deny");
+}
+
+static int write_rule(const struct v1_files *f, const struct device_rule *d,
+		      struct err *err)
+{
 	char text[80];
 
 	if (is_all(d))
-		return cgroup_write(g, "devices", path, file, "a", err);
+		return write_text(f, d->allow, "a", err);
 	/* to the kernel, 'a' is everything, whatever stands behind it */
 	for (const char *type = "bc"; *type; type++)
 		if (d->type == *type || d->type == 'a') {
 			rule_text(d, *type, text, sizeof(text));
-			if (cgroup_write(g, "devices", path, file, text, err) < 0)
+			if (write_text(f, d->allow, text, err) < 0)
 				return -1;
 		}
+	return 0;
+}
+
+static int apply_v1(const struct cgroups *g, const char *path,
+		    const struct device_rule *rules, size_t n, struct err *err)
+{
+	FD_AUTO deny = -1;
+	FD_AUTO allow = -1;
+
+	if (device_rules_check_v1(rules, n, err) < 0)
+		return -1;
+	deny = cgroup_open(g, "devices", path, "devices.deny", O_WRONLY, err);
+	if (deny < 0)
+		return -1;
+	allow = cgroup_open(g, "devices", path, "devices.allow", O_WRONLY, err);
+	if (allow < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (write_rule(&(struct v1_files){deny, allow}, &rules[i], err) < 0)
+			return err_wrap(err, "cgroup %s", path);
 	return 0;
 }
 
@@ -147,9 +182,7 @@ int device_rules_apply(const struct cgroups *g, const char *path,
 		if (is_all(&rules[i]))
 			first = i;
 	if (cgroups_has(g, "devices")) {
-		rc = device_rules_check_v1(rules + first, n - first, err);
-		for (size_t i = first; rc == 0 && i < n; i++)
-			rc = write_rule(g, path, &rules[i], err);
+		rc = apply_v1(g, path, rules + first, n - first, err);
 	} else if (cgroups_has(g, "")) {
 		FD_AUTO dir = cgroup_open(g, "", path, ".", O_RDONLY | O_DIRECTORY, err);
 

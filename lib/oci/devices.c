@@ -280,7 +280,8 @@ static int cgroup_fs(const struct oci_root *r, unsigned i, uint64_t attrs,
 		return mount_new(v2 ? "cgroup2" : "cgroup", "cgroup",
 				 v2 ? NULL : cgroups_tree_options(r->cgroups, i), attrs,
 				 err);
-	dir = cgroups_tree_dir(r->cgroups, i, r->how->cgroup ? r->how->cgroup : "/", err);
+	dir = cgroups_tree_open(r->cgroups, i, r->how->cgroup ? r->how->cgroup : "/", ".",
+				O_PATH | O_DIRECTORY, err);
 	if (dir < 0)
 		return -1;
 	here = reopen_here(dir, err);

@@ -5,25 +5,22 @@
 #include <unistd.h>
 
 #include "os/fd.h"
-#include "os/file.h"
 
 int cgentry_open(const struct cgroups *g, const char *path, struct cgentry *ret,
 		 struct err *err)
 {
 	for (unsigned i = 0; i < cgroups_count(g) && ret->n < CGENTRY_MAX; i++) {
-		int dir = cgroups_tree_dir(g, i, path, err);
+		bool v2 = cgroups_tree_is_v2(g, i);
+		int fd =
+			v2 ? cgroups_tree_open(g, i, path, ".", O_PATH | O_DIRECTORY, err)
+			   : cgroups_tree_open(g, i, path, "tasks", O_WRONLY, err);
 
-		if (dir < 0)
-			return err_wrap(err, "join cgroup %s", path);
-		if (cgroups_tree_is_v2(g, i)) {
-			ret->tree = dir;
-			continue;
-		}
-		ret->tasks[ret->n] = file_open(dir, "tasks", O_WRONLY, 0, err);
-		fd_close(&dir);
-		if (ret->tasks[ret->n] < 0)
-			return err_wrap(err, "join cgroup %s", path);
-		ret->n++;
+		if (fd < 0)
+			return err_wrap(err, "join");
+		if (v2)
+			ret->tree = fd;
+		else
+			ret->tasks[ret->n++] = fd;
 	}
 	return 0;
 }

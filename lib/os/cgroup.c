@@ -3,11 +3,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -70,9 +73,12 @@ static char *to_list(const char *text)
 
 static bool in_list(const char *list, const char *word)
 {
-	STR_AUTO key = xasprintf(",%s,", word);
+	size_t n = strlen(word);
 
-	return strstr(list, key) != NULL;
+	for (const char *at = list; *at == ','; at += strcspn(at + 1, ",") + 1)
+		if (strncmp(at + 1, word, n) == 0 && at[1 + n] == ',')
+			return true;
+	return false;
 }
 
 /* Undoes mountinfo's octal escapes in place. */
@@ -124,7 +130,7 @@ static void add_tree(struct cgroups *g, char *where, bool v2, const char *option
 	if (g->n == MAX_TREES)
 		return;
 	unescape(where);
-	t->fd = open(where, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	t->fd = openat(AT_FDCWD, where, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (t->fd < 0)
 		return;
 	t->v2 = v2;
@@ -167,19 +173,40 @@ static void read_line(struct cgroups *g, char *line)
 		add_tree(g, field[4], v2, options);
 }
 
-struct cgroups *cgroups_open(struct err *err)
+/* In a host without version 1 that is all there is: mountinfo of many pods is long. */
+static bool find_unified(struct cgroups *g)
 {
-	struct cgroups *g;
+	char where[] = "/sys/fs/cgroup";
+	struct statfs st;
+
+	if (statfs(where, &st) < 0 || st.f_type != CGROUP2_SUPER_MAGIC)
+		return false;
+	add_tree(g, where, true, "");
+	return g->n == 1;
+}
+
+static int find_mounts(struct cgroups *g, struct err *err)
+{
 	BUF_AUTO text = {0};
-	bool v1 = false, v2 = false, v2_full = false;
 	char *at, *line;
 
 	if (file_read(AT_FDCWD, "/proc/self/mountinfo", 16 << 20, &text, err) < 0)
-		return NULL;
-	g = xcalloc(1, sizeof(*g));
+		return -1;
 	buf_str(&text);
 	for (at = (char *)text.data; (line = strsep(&at, "\n"));)
 		read_line(g, line);
+	return 0;
+}
+
+struct cgroups *cgroups_open(struct err *err)
+{
+	struct cgroups *g = xcalloc(1, sizeof(*g));
+	bool v1 = false, v2 = false, v2_full = false;
+
+	if (!find_unified(g) && find_mounts(g, err) < 0) {
+		cgroups_free(g);
+		return NULL;
+	}
 	for (unsigned i = 0; i < g->n; i++) {
 		const struct tree *t = &g->trees[i];
 
@@ -314,8 +341,11 @@ char *cgroups_of(const struct cgroups *g, pid_t pid, struct err *err)
 
 /* --- making ------------------------------------------------------------------------- */
 
-/* Version 1: a new cpuset has no processors and no memory nodes, and takes no process. */
-static void fill_cpuset(int parent, int dir)
+/*
+ * Version 1: a new cpuset has no processors and no memory nodes, and takes no process.
+ * False: the parent has none either.
+ */
+static bool fill_cpuset(int parent, int dir)
 {
 	static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
 	struct err err;
@@ -324,38 +354,85 @@ static void fill_cpuset(int parent, int dir)
 		BUF_AUTO have = {0};
 		BUF_AUTO want = {0};
 
-		if (file_read(dir, files[i], MAX_FILE, &have, &err) == 0 &&
-		    have.len <= 1 &&
-		    file_read(parent, files[i], MAX_FILE, &want, &err) == 0)
-			file_write(dir, files[i], buf_str(&want), &err);
+		if (file_read(dir, files[i], MAX_FILE, &have, &err) < 0 || have.len > 1)
+			continue;
+		if (file_read(parent, files[i], MAX_FILE, &want, &err) < 0 ||
+		    want.len <= 1)
+			return false;
+		file_write(dir, files[i], buf_str(&want), &err);
 	}
+	return true;
 }
 
 /* Version 2: children of dir get all of its controllers, but those that cannot be. */
 static void delegate(int dir)
 {
 	BUF_AUTO have = {0};
+	BUF_AUTO given = {0};
+	STR_AUTO list = NULL;
 	char *at, *name;
 	struct err err;
 
-	if (file_read(dir, "cgroup.controllers", MAX_FILE, &have, &err) < 0)
+	if (file_read(dir, "cgroup.controllers", MAX_FILE, &have, &err) < 0 ||
+	    file_read(dir, "cgroup.subtree_control", MAX_FILE, &given, &err) < 0)
 		return;
+	list = to_list(buf_str(&given));
 	buf_str(&have);
 	for (at = (char *)have.data; (name = strsep(&at, " \n"));) {
 		STR_AUTO text = xasprintf("+%s", name);
 
-		if (*name)
+		if (*name && !in_list(list, name))
 			file_write(dir, "cgroup.subtree_control", text, &err);
 	}
 }
 
-/* mkdir -p in one tree. *ret_made: how many leading bytes of path were there before. */
+/* True if the group gives its children all that the root of version 2 has. */
+static bool delegates(const struct tree *t, const char *path)
+{
+	STR_AUTO file = xasprintf("%s/cgroup.subtree_control", path);
+	STR_AUTO list = NULL;
+	BUF_AUTO text = {0};
+	struct err err;
+
+	if (file_read(t->fd, file, MAX_FILE, &text, &err) < 0)
+		return false;
+	list = to_list(buf_str(&text));
+	return str_eq(list, t->controllers);
+}
+
+/* The usual case, in one step: the parent is as it has to be, the group is new. */
+static bool make_leaf(const struct tree *t, const char *path, size_t *ret_old)
+{
+	const char *slash = strrchr(path, '/');
+	STR_AUTO parent = slash ? xstrndup(path, (size_t)(slash - path)) : xstrdup(".");
+	FD_AUTO from = -1;
+	FD_AUTO to = -1;
+
+	if (t->v2 && !delegates(t, parent))
+		return false;
+	*ret_old = slash ? (size_t)(slash - path) : 0;
+	if (mkdirat(t->fd, path, 0755) < 0)
+		return false;
+	if (t->v2 || !in_list(t->controllers, "cpuset"))
+		return true;
+	from = openat(t->fd, parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	to = openat(t->fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (from >= 0 && to >= 0 && fill_cpuset(from, to))
+		return true;
+	unlinkat(t->fd, path, AT_REMOVEDIR);
+	return false;
+}
+
+/* mkdir -p in one tree. *ret_old: how many leading bytes of path were there before. */
 static int make_in(const struct tree *t, const char *path, size_t *ret_old,
 		   struct err *err)
 {
-	FD_AUTO dir = fcntl(t->fd, F_DUPFD_CLOEXEC, 0);
+	FD_AUTO dir = -1;
 	bool old = true;
 
+	if (make_leaf(t, path, ret_old))
+		return 0;
+	dir = fcntl(t->fd, F_DUPFD_CLOEXEC, 0);
 	*ret_old = 0;
 	for (const char *s = path; *s && !str_eq(path, ".");) {
 		size_t n = strcspn(s, "/");
@@ -414,16 +491,6 @@ int cgroup_make(const struct cgroups *g, const char *path, struct err *err)
 
 /* --- files -------------------------------------------------------------------------- */
 
-int cgroups_tree_dir(const struct cgroups *g, unsigned i, const char *path,
-		     struct err *err)
-{
-	const char *p = relative(path, err);
-
-	if (!p)
-		return -1;
-	return path_open_beneath(g->trees[i].fd, p, O_PATH | O_DIRECTORY, 0, err);
-}
-
 int cgroup_dir(const struct cgroups *g, const char *controller, const char *path,
 	       struct err *err)
 {
@@ -442,18 +509,30 @@ int cgroup_dir(const struct cgroups *g, const char *controller, const char *path
 	return fd;
 }
 
+int cgroups_tree_open(const struct cgroups *g, unsigned i, const char *path,
+		      const char *file, int flags, struct err *err)
+{
+	const char *p = relative(path, err);
+	char name[PATH_MAX];
+	int fd;
+
+	if (!p)
+		return -1;
+	if ((size_t)snprintf(name, sizeof(name), "%s/%s", p, file) >= sizeof(name))
+		return err_sys(err, ENAMETOOLONG, "cgroup %s", path);
+	fd = path_open_beneath(g->trees[i].fd, name, flags, 0, err);
+	return fd < 0 ? err_sys(err, err->sys, "cgroup %s: open %s", path, file) : fd;
+}
+
 int cgroup_open(const struct cgroups *g, const char *controller, const char *path,
 		const char *file, int flags, struct err *err)
 {
-	FD_AUTO dir = cgroup_dir(g, controller, path, err);
-	int fd;
+	const struct tree *t = find(g, controller);
 
-	if (dir < 0)
-		return -1;
-	fd = openat(dir, file, flags | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(err, errno, "cgroup %s: open %s", path, file);
-	return fd;
+	if (!t)
+		return err_set(err, ERR_NOT_FOUND, "no cgroup controller \"%s\"",
+			       controller);
+	return cgroups_tree_open(g, (unsigned)(t - g->trees), path, file, flags, err);
 }
 
 int cgroup_write(const struct cgroups *g, const char *controller, const char *path,
@@ -522,18 +601,16 @@ uint64_t cgroup_oom_kills(const struct cgroups *g, const char *path)
 
 int cgroup_join(const struct cgroups *g, const char *path, pid_t pid, struct err *err)
 {
-	const char *p = relative(path, err);
 	char text[16];
 
-	if (!p)
-		return -1;
 	snprintf(text, sizeof(text), "%d", (int)pid);
 	for (unsigned i = 0; i < g->n; i++) {
-		FD_AUTO dir = path_open_beneath(g->trees[i].fd, p, O_PATH | O_DIRECTORY,
-						0, err);
+		FD_AUTO fd = cgroups_tree_open(g, i, path, "cgroup.procs", O_WRONLY, err);
 
-		if (dir < 0 || file_write(dir, "cgroup.procs", text, err) < 0)
-			return err_wrap(err, "join cgroup %s", path);
+		if (fd < 0)
+			return err_wrap(err, "join");
+		if (fd_write_all(fd, text, strlen(text)) < 0)
+			return err_sys(err, errno, "join cgroup %s", path);
 	}
 	return 0;
 }

@@ -39,14 +39,14 @@ bool cgroups_is_v2(const struct cgroups *g, const char *controller);
 /*
  * The hierarchies, 0 to count - 1: the name of their mount point's directory ("memory",
  * "cpu,cpuacct", "unified"), the options that mount them anew (version 1; "memory",
- * "none,name=systemd"), and a group's directory there (an owned O_PATH fd, or -1).
+ * "none,name=systemd"), and a file of a group there, "." for its directory (an owned fd, or -1).
  */
 unsigned cgroups_count(const struct cgroups *g);
 bool cgroups_tree_is_v2(const struct cgroups *g, unsigned i);
 const char *cgroups_tree_name(const struct cgroups *g, unsigned i);
 const char *cgroups_tree_options(const struct cgroups *g, unsigned i);
-int cgroups_tree_dir(const struct cgroups *g, unsigned i, const char *path,
-		     struct err *err);
+int cgroups_tree_open(const struct cgroups *g, unsigned i, const char *path,
+		      const char *file, int flags, struct err *err);
 
 /*
  * Paths are from the root of the hierarchies, with or without '/' in front; ".." is
