@@ -136,15 +136,16 @@ static int listen_all(struct crid *d, struct err *err)
 /* What containers and their limits are clamped to, once, instead of with each of them. */
 static void say_missing(const struct crid *d)
 {
+	uint64_t missing = caps_all() & ~caps_bounding(UINT64_MAX);
 	BUF_AUTO names = {0};
 
 	for (unsigned i = 0; caps_name(i); i++)
-		if ((caps_all() & ~caps_bounding()) >> i & 1)
+		if (missing >> i & 1)
 			buf_add_fmt(&names, " %s", caps_name(i));
 	if (names.len)
 		log_warn(&d->log, "not permitted here, containers go without:%s",
 			 buf_str(&names));
-	if (!(caps_bounding() & caps_bit("CAP_SYS_RESOURCE")))
+	if (missing & caps_bit("CAP_SYS_RESOURCE"))
 		log_warn(&d->log,
 			 "no CAP_SYS_RESOURCE: negative oom_score_adj and raised "
 			 "rlimits are clamped to what is permitted");

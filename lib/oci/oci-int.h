@@ -372,6 +372,6 @@ int oci_wait(const struct oci_watch *w, struct err *err);
 int oci_apply_oom(pid_t pid, const struct oci_process *p, struct buf *warnings,
 		  struct err *err);
 /* Capabilities as they can be given: what we do not have ourselves is left out. */
-void oci_clamp_caps(struct caps *c, uint64_t have, struct buf *warnings);
+void oci_clamp_caps(struct caps *c, struct buf *warnings);
 
 #endif

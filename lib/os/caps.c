@@ -79,25 +79,30 @@ uint64_t caps_all(void)
 	return all;
 }
 
-uint64_t caps_bounding(void)
+uint64_t caps_bounding(uint64_t among)
 {
 	uint64_t set = 0;
-	int r;
 
-	/* on the way of every exec: no call beyond the last one that the kernel knows */
-	for (unsigned n = 0; n < 64 && (r = prctl(PR_CAPBSET_READ, n, 0, 0, 0)) >= 0; n++)
-		if (r == 1)
+	for (unsigned n = 0; n < 64; n++)
+		if ((among >> n & 1) && prctl(PR_CAPBSET_READ, n, 0, 0, 0) == 1)
 			set |= UINT64_C(1) << n;
 	return set;
 }
 
 int caps_limit(const struct caps *c, struct err *err)
 {
-	uint64_t drop = caps_bounding() & ~c->bounding;
+	for (unsigned n = 0; n < 64; n++) {
+		int sys;
 
-	for (unsigned n = 0; n < 64; n++)
-		if ((drop >> n & 1) && prctl(PR_CAPBSET_DROP, n, 0, 0, 0) < 0)
-			return err_sys(err, errno, "drop capability %u", n);
+		if ((c->bounding >> n & 1) || prctl(PR_CAPBSET_DROP, n, 0, 0, 0) == 0)
+			continue;
+		sys = errno;
+		if (sys == EINVAL) /* beyond the last one that the kernel knows */
+			break;
+		/* who may not drop any is fine with what is not there */
+		if (prctl(PR_CAPBSET_READ, n, 0, 0, 0) == 1)
+			return err_sys(err, sys, "drop capability %u", n);
+	}
 	return 0;
 }
 

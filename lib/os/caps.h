@@ -15,8 +15,8 @@ uint64_t caps_all(void);
 /* The bit of a name ("CAP_CHOWN"; case does not matter), 0 if it is unknown. */
 uint64_t caps_bit(const char *name);
 
-/* The bounding set of this process. */
-uint64_t caps_bounding(void);
+/* Those of a set that are in the bounding set of this process: a system call for each. */
+uint64_t caps_bounding(uint64_t among);
 
 struct caps {
 	uint64_t bounding, effective, permitted, inheritable, ambient;

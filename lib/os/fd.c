@@ -62,23 +62,25 @@ ssize_t fd_read_full(int fd, void *data, size_t n)
 
 int fd_read_all(int fd, size_t max, struct buf *b, struct err *err)
 {
-	size_t start = b->len;
+	/* most files are small: the heap is to hold what they have, not what they might */
+	uint8_t small[4096];
+	size_t start = b->len, room = sizeof(small);
+	ssize_t got = fd_read_full(fd, small, room);
 
+	if (got > 0)
+		buf_add(b, small, (size_t)got);
 	for (;;) {
-		/* most files are small; a buffer that grows doubles */
-		uint8_t *to = buf_reserve(b, b->cap - b->len < 512 ? 4096 : 512);
-		size_t room = MIN(max - (b->len - start) + 1, b->cap - b->len);
-		ssize_t got = read(fd, to, room);
-
-		if (got < 0 && errno == EINTR)
-			continue;
 		if (got < 0)
 			return err_sys(err, errno, "read");
-		if (got == 0)
-			return 0;
-		b->len += (size_t)got;
 		if (b->len - start > max)
 			return err_set(err, ERR_EXHAUSTED, "larger than %zu bytes", max);
+		if ((size_t)got < room)
+			return 0;
+		buf_reserve(b, sizeof(small));
+		room = MIN(b->cap - b->len, max - (b->len - start) + 1);
+		got = fd_read_full(fd, b->data + b->len, room);
+		if (got > 0)
+			b->len += (size_t)got;
 	}
 }
 

@@ -83,7 +83,7 @@ static int step(int rootfd, const char *path, size_t len, mode_t mode, unsigned 
 	char *slash = strrchr(upto, '/');
 	const char *name = slash ? slash + 1 : upto;
 	FD_AUTO parent = -1;
-	int fd;
+	int fd, dir = rootfd;
 
 	fd = open2(rootfd, upto, O_PATH | O_DIRECTORY, 0,
 		   RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
@@ -93,15 +93,18 @@ static int step(int rootfd, const char *path, size_t len, mode_t mode, unsigned 
 		return err_sys(err, errno, "make directory %s", upto);
 	if (slash)
 		*slash = 0;
-	parent = open2(rootfd, slash && *upto ? upto : ".", O_PATH | O_DIRECTORY, 0,
-		       RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
-	if (parent < 0)
+	if (slash && *upto) {
+		parent = open2(rootfd, upto, O_PATH | O_DIRECTORY, 0,
+			       RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+		if (parent < 0)
+			return err_sys(err, errno, "make directory %s", path);
+		dir = parent;
+	}
+	if (mkdirat(dir, name, mode) < 0 && errno != EEXIST)
 		return err_sys(err, errno, "make directory %s", path);
-	if (mkdirat(parent, name, mode) < 0 && errno != EEXIST)
-		return err_sys(err, errno, "make directory %s", path);
-	fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOTDIR)
-		return step_link(rootfd, slash && *upto ? upto : "", parent, name, mode,
+		return step_link(rootfd, slash && *upto ? upto : "", dir, name, mode,
 				 links, err);
 	if (fd < 0)
 		return err_sys(err, errno, "make directory %s", path);
@@ -111,11 +114,13 @@ static int step(int rootfd, const char *path, size_t len, mode_t mode, unsigned 
 static int mkdirs(int rootfd, const char *path, mode_t mode, unsigned links,
 		  struct err *err)
 {
-	FD_AUTO fd = -1;
+	FD_AUTO fd = open2(rootfd, *path ? path : ".", O_PATH | O_DIRECTORY, 0,
+			   RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 	size_t len = 0;
 
-	fd = open2(rootfd, ".", O_PATH | O_DIRECTORY, 0, RESOLVE_IN_ROOT);
-	if (fd < 0)
+	if (fd >= 0)
+		return fd_take(&fd);
+	if (!path[strspn(path, "/")])
 		return err_sys(err, errno, "open root");
 	for (unsigned depth = 0;; depth++) {
 		len += strspn(path + len, "/");

@@ -121,6 +121,13 @@ int proc_kill(int pidfd, int sig)
 
 uint64_t proc_start_time(pid_t pid)
 {
+	char state;
+
+	return proc_stat(pid, &state);
+}
+
+uint64_t proc_stat(pid_t pid, char *ret_state)
+{
 	char path[32];
 	BUF_AUTO b = {0};
 	struct err err;
@@ -132,6 +139,9 @@ uint64_t proc_start_time(pid_t pid)
 		return 0;
 	/* the name, in parentheses, may hold anything: count from its end */
 	s = strrchr(buf_str(&b), ')');
+	if (!s || s[1] != ' ')
+		return 0;
+	*ret_state = s[2];
 	for (int field = 2; s && field < 22; field++)
 		s = strchr(s + 1, ' ');
 	if (!s)

@@ -38,6 +38,9 @@ int proc_kill(int pidfd, int sig);
  */
 uint64_t proc_start_time(pid_t pid);
 
+/* The same, and the letter of its state (field 3): 'Z' is a zombie. */
+uint64_t proc_stat(pid_t pid, char *ret_state);
+
 /* True if a pidfd's process has ended (it may not have been reaped). */
 bool proc_ended(int pidfd);
 

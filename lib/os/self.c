@@ -37,7 +37,7 @@ static const char exe[] = "/proc/self/exe";
 /* A read-only mount that nobody can remount, or a sealed memfd. */
 static bool is_protected(void)
 {
-	FD_AUTO fd = open(exe, O_RDONLY | O_CLOEXEC);
+	FD_AUTO fd = openat(AT_FDCWD, exe, O_RDONLY | O_CLOEXEC);
 	struct statvfs st;
 	int seals;
 
@@ -94,15 +94,19 @@ static int open_copy(struct err *err)
 	return fd_take(&to);
 }
 
+static int open_protected(struct err *err)
+{
+	int fd = open_clone();
+
+	return fd >= 0 ? fd : open_copy(err);
+}
+
 int self_open_protected(struct err *err)
 {
-	int fd;
-
 	/* our own mount is out of every namespace by now, and cannot be cloned again */
 	if (is_protected())
 		return file_open(AT_FDCWD, exe, O_RDONLY, 0, err);
-	fd = open_clone();
-	return fd >= 0 ? fd : open_copy(err);
+	return open_protected(err);
 }
 
 int self_protect(char *const *argv, struct err *err)
@@ -111,7 +115,7 @@ int self_protect(char *const *argv, struct err *err)
 
 	if (is_protected())
 		return 0;
-	fd = self_open_protected(err);
+	fd = open_protected(err);
 	if (fd < 0)
 		return -1;
 	syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH);
