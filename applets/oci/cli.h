@@ -91,7 +91,11 @@ int cli_send_pidfd(const char *socket, const char *what, int pidfd, struct err *
 enum ctr_status { CTR_CREATING, CTR_CREATED, CTR_RUNNING, CTR_PAUSED, CTR_STOPPED };
 extern const char *const ctr_status_names[];
 
-/* The fifos through which start says go, and is told how that went. */
+/*
+ * The fifos through which start says go (under its first name as long as the container is being
+ * made), and is told how that went.
+ */
+#define CTR_GO_EARLY ".exec.fifo"
 #define CTR_GO "exec.fifo"
 #define CTR_OUTCOME "outcome.fifo"
 
@@ -106,7 +110,6 @@ struct ctr {
 	int64_t created;    /* ns since 1970 */
 	uint64_t start_time;
 	pid_t pid;     /* 0: none yet */
-	bool ready;    /* create has come to its end */
 	bool own_pids; /* init of a pid namespace */
 	bool rdt_made; /* its resctrl group is ours */
 	uid_t owner;
@@ -184,7 +187,7 @@ int create_prepare(struct create *c, struct err *err);
 int create_container(struct create *c, int terminal, struct oci_started *ret,
 		     struct err *err);
 /* The process is there: it is written down where delete and callers look. 0 or -1. */
-int create_started(struct create *c, pid_t pid, bool ready, struct err *err);
+int create_started(struct create *c, pid_t pid, struct err *err);
 /* A create that failed leaves nothing. */
 void create_undo(struct create *c);
 void create_done(struct create *c);

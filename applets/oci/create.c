@@ -186,6 +186,16 @@ static int make_fifo(const struct create *c, const char *name, struct err *err)
 	return file_open(c->ctr.dir, name, O_RDWR | O_NOFOLLOW, 0, err);
 }
 
+/* What is saved has not changed, but for this: the fifo gets its name. */
+static int created(struct create *c, struct err *err)
+{
+	if (c->ctr.rdt_made && ctr_save(&c->ctr, err) < 0)
+		return -1;
+	if (renameat(c->ctr.dir, CTR_GO_EARLY, c->ctr.dir, CTR_GO) < 0)
+		return err_sys(err, errno, "name " CTR_GO);
+	return 0;
+}
+
 void create_explain(const struct create *c, struct err *err)
 {
 	if (c->group.cgroups && *c->ctr.cgroup &&
@@ -221,23 +231,22 @@ int create_prepare(struct create *c, struct err *err)
 	return group_make(c->cli, &c->group, &c->ctr, err);
 }
 
-int create_started(struct create *c, pid_t pid, bool ready, struct err *err)
+int create_started(struct create *c, pid_t pid, struct err *err)
 {
 	c->ctr.pid = pid;
 	c->ctr.start_time = proc_start_time(pid);
-	c->ctr.ready = ready;
 	return ctr_save(&c->ctr, err);
 }
 
 static int on_pid(void *arg, pid_t pid, struct err *err)
 {
-	return create_started(arg, pid, false, err);
+	return create_started(arg, pid, err);
 }
 
 static int start(struct create *c, int terminal, struct oci_started *ret, struct err *err)
 {
 	struct oci_start how;
-	FD_AUTO go = make_fifo(c, CTR_GO, err);
+	FD_AUTO go = make_fifo(c, CTR_GO_EARLY, err);
 	FD_AUTO outcome = -1;
 
 	if (go < 0)
@@ -281,7 +290,7 @@ int create_container(struct create *c, int terminal, struct oci_started *ret,
 	/* stderr is the container's, unless we stay in the foreground */
 	if (c->cli->debug || (c->run && !c->detach))
 		cli_warn(&c->warnings);
-	if (create_started(c, ret->pid, true, err) < 0 ||
+	if (created(c, err) < 0 ||
 	    cli_send_pidfd(c->pidfd_socket, "standard", ret->pidfd, err) < 0 ||
 	    cli_write_pid(c->pid_file, ret->pid, err) < 0) {
 		proc_kill(ret->pidfd, SIGKILL);

@@ -423,7 +423,7 @@ static int on_restore(void *arg, const struct criu_notify *n, struct err *err)
 		return -1;
 	if (str_eq(n->script, "post-restore")) {
 		r->pid = n->pid;
-		return create_started(c, n->pid, true, err);
+		return create_started(c, n->pid, err);
 	}
 	if (str_eq(n->script, "orphan-pts-master") && n->fd >= 0 && r->console >= 0 &&
 	    sock_send_fds(r->console, "/dev/pts/0", 10, &n->fd, 1) < 0)

@@ -1,4 +1,7 @@
-/* state: a container's directory: state.json, a copy of config.json, exec.fifo. */
+/*
+ * state: a container's directory: state.json, a copy of config.json, and exec.fifo from its
+ * creation to its start.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -87,7 +90,6 @@ int ctr_save(struct ctr *c, struct err *err)
 	json_add_u64(d, root, "start_time", c->start_time);
 	json_add_bool(d, root, "own_pids", c->own_pids);
 	json_add_bool(d, root, "rdt_made", c->rdt_made);
-	json_add_bool(d, root, "ready", c->ready);
 	for (int i = 0; i < 3; i++)
 		yyjson_mut_arr_add_strcpy(d, stdio, str_or_empty(c->stdio[i]));
 	json_write(d, true, &text);
@@ -136,7 +138,6 @@ int ctr_load(const struct oci_cli *cli, struct ctr *c, const char *id, struct er
 	c->start_time = json_u64(v, "start_time", 0);
 	c->own_pids = json_bool(v, "own_pids", false);
 	c->rdt_made = json_bool(v, "rdt_made", false);
-	c->ready = json_bool(v, "ready", false);
 	json_each (one, json_arr(v, "stdio"))
 		if (n < 3 && yyjson_is_str(one))
 			c->stdio[n++] = arena_strdup(&c->arena, yyjson_get_str(one));
@@ -165,18 +166,10 @@ int ctr_forget(const struct oci_cli *cli, const char *id, struct err *err)
 
 bool ctr_alive(const struct ctr *c)
 {
-	char path[32];
-	BUF_AUTO b = {0};
-	struct err err;
-	const char *s;
+	char state = 0;
 
-	if (c->pid <= 0 || proc_start_time(c->pid) != c->start_time)
-		return false;
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)c->pid);
-	if (file_read(AT_FDCWD, path, 8192, &b, &err) < 0)
-		return false;
-	s = strrchr(buf_str(&b), ')');
-	return s && s[1] == ' ' && s[2] != 'Z' && s[2] != 'X';
+	return c->pid > 0 && proc_stat(c->pid, &state) == c->start_time && state != 'Z' &&
+	       state != 'X';
 }
 
 enum ctr_status ctr_status(const struct ctr *c, const struct cgroups *g)
@@ -187,7 +180,7 @@ enum ctr_status ctr_status(const struct ctr *c, const struct cgroups *g)
 		return CTR_CREATING;
 	if (!ctr_alive(c))
 		return CTR_STOPPED;
-	if (!c->ready)
+	if (fstatat(c->dir, CTR_GO_EARLY, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return CTR_CREATING;
 	if (g && *c->cgroup && cgroup_frozen(g, c->cgroup))
 		return CTR_PAUSED;

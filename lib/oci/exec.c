@@ -35,15 +35,22 @@ struct exec {
 	bool failed; /* the child has said so */
 };
 
-/* Which namespaces differ from ours: joining our own user namespace is an error. */
+/*
+ * Which namespaces differ from ours: joining our own user namespace is an error, and without
+ * rights over the host's we can join none of those. Else what the specification names needs no
+ * look.
+ */
 static int find_namespaces(struct exec *x, struct err *err)
 {
+	const struct oci_spec *spec = x->how->spec;
+	bool able = geteuid() == 0 && spec && !spec->ns[OCI_NS_USER].present;
+
 	for (unsigned i = 0; i < OCI_NS_COUNT; i++) {
 		char path[64];
 		struct stat ours, theirs;
 
-		if (x->how->ns_mask) {
-			if (x->how->ns_mask >> i & 1)
+		if (x->how->ns_mask || (able && spec->ns[i].present)) {
+			if (!x->how->ns_mask || (x->how->ns_mask >> i & 1))
 				x->flags |= oci_ns_types[i].flag;
 			continue;
 		}
@@ -313,7 +320,7 @@ static int prepare(struct exec *x, struct err *err)
 	const struct oci_exec *how = x->how;
 
 	x->process = *how->process;
-	oci_clamp_caps(&x->process.caps, caps_bounding(), x->warnings);
+	oci_clamp_caps(&x->process.caps, x->warnings);
 	if (x->process.terminal && how->console < 0 && how->console_socket < 0)
 		return err_set(err, ERR_INVALID,
 			       "process.terminal is set, but no console was given");

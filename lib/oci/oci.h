@@ -270,8 +270,9 @@ struct oci_start {
 	 */
 	int outcome_fd;
 	/*
-	 * Told the pid as soon as there is one, before anything of the container runs, so
-	 * that it can be written down; -1 ends it all. NULL: not wanted.
+	 * Told the pid as soon as there is one, before anything of the container runs (but
+	 * what is born in its cgroup goes on setting itself up), so that it can be written
+	 * down; -1 ends it all. NULL: not wanted.
 	 */
 	int (*on_pid)(void *arg, pid_t pid, struct err *err);
 	void *on_pid_arg;

@@ -132,11 +132,11 @@ int oci_go_outcome(int fd, struct err *err)
 
 /* --- rights ------------------------------------------------------------------------- */
 
-void oci_clamp_caps(struct caps *c, uint64_t have, struct buf *warnings)
+void oci_clamp_caps(struct caps *c, struct buf *warnings)
 {
-	uint64_t lost = (c->bounding | c->permitted | c->effective | c->inheritable |
-			 c->ambient) &
-			~have;
+	uint64_t want =
+		c->bounding | c->permitted | c->effective | c->inheritable | c->ambient;
+	uint64_t have = caps_bounding(want), lost = want & ~have;
 
 	c->bounding &= have;
 	c->permitted &= have;
@@ -430,6 +430,14 @@ static pid_t clone_by_stage(struct start *s, int *ret_pidfd, struct err *err)
 	return pid;
 }
 
+static bool has_hooks(const struct oci_spec *spec)
+{
+	for (unsigned i = 0; i < OCI_HOOK_COUNT; i++)
+		if (spec->hooks[i].n)
+			return true;
+	return false;
+}
+
 static pid_t launch(struct start *s, int *ret_pidfd, struct err *err)
 {
 	const struct oci_spec *spec = s->how->spec;
@@ -439,10 +447,13 @@ static pid_t launch(struct start *s, int *ret_pidfd, struct err *err)
 	fd_close(&s->sock[0]);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->sock) < 0)
 		return err_sys(err, errno, "socket pair");
-	/* each wait for the other costs two switches between processes */
-	s->wait = s->how->on_pid != NULL || early || is_new(s, OCI_NS_USER) ||
-		  s->process.has_oom || spec->nnetdevs != 0 || spec->rdt != NULL ||
-		  s->slowly;
+	/*
+	 * Each wait for the other costs two switches between processes. Who was born in the
+	 * cgroup is found there, should we die before its pid is written down.
+	 */
+	s->wait = (s->how->on_pid && (s->entry.tree < 0 || has_hooks(spec))) || early ||
+		  is_new(s, OCI_NS_USER) || s->process.has_oom || spec->nnetdevs != 0 ||
+		  spec->rdt != NULL || s->slowly;
 	if (early && !s->how->for_parent)
 		return clone_by_stage(s, ret_pidfd, err);
 	/* afterwards we have no rights left to lower it */
@@ -566,7 +577,7 @@ static int prepare(struct start *s, struct err *err)
 	struct err ignored;
 
 	s->process = *how->spec->process;
-	oci_clamp_caps(&s->process.caps, caps_bounding(), s->warnings);
+	oci_clamp_caps(&s->process.caps, s->warnings);
 	for (unsigned i = 0; i < OCI_NS_COUNT; i++)
 		if (how->ns_fds[i] >= 0)
 			plan.joined |= 1U << i;
