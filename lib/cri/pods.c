@@ -349,6 +349,37 @@ void do_RemovePodSandbox(struct rpc *r)
 	shim_request(p, r->call, NULL, d, NULL, remove_done);
 }
 
+/*
+ * What the kubelet has set in the pod's cgroup when it resized the pod: it is kept, there is
+ * nothing else to do ("best effort" in the API).
+ */
+void do_UpdatePodSandboxResources(struct rpc *r)
+{
+	const Cri__UpdatePodSandboxResourcesRequest *req = (const void *)r->req;
+	Cri__UpdatePodSandboxResourcesResponse resp =
+		CRI__UPDATE_POD_SANDBOX_RESOURCES_RESPONSE__INIT;
+	const Cri__RunPodSandboxRequest *run;
+	Cri__LinuxPodSandboxConfig *lin;
+	BUF_AUTO bytes = {0};
+	struct err err;
+	struct pod *p = pod_find(r->svc, req->pod_sandbox_id, &err);
+
+	if (!p || !(run = pod_request(p, &r->arena, &err)))
+		return rpc_fail(r, &err);
+	lin = run->config->linux;
+	if (!lin)
+		lin = run->config->linux =
+			pb_new(&cri__linux_pod_sandbox_config__descriptor, &r->arena);
+	if (req->overhead)
+		lin->overhead = req->overhead;
+	if (req->resources)
+		lin->resources = req->resources;
+	if (pb_pack(&run->base, &bytes, &err) < 0 ||
+	    pod_set_request(p, &bytes, &err) < 0 || pod_keep(p, &err) < 0)
+		return rpc_fail(r, &err);
+	rpc_reply(r, &resp.base);
+}
+
 static Cri__PodSandboxState state(const struct pod *p)
 {
 	return pod_ready(p) ? CRI__POD_SANDBOX_STATE__SANDBOX_READY

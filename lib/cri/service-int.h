@@ -248,7 +248,8 @@ yyjson_doc *ctr_spec_load(struct cri_service *s, const struct ctr *c);
 	X(ImageStatus)              \
 	X(RemoveImage)              \
 	X(ImageFsInfo)              \
-	X(UpdateRuntimeConfig)
+	X(UpdateRuntimeConfig)      \
+	X(UpdatePodSandboxResources)
 #define X(name) void do_##name(struct rpc *r);
 CRI_HANDLERS(X)
 #undef X

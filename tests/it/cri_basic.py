@@ -18,7 +18,7 @@ from frame import equal, holds, until  # noqa: E402
 NOT_YET = """StreamPodSandboxes StreamContainers Attach PortForward
 StreamContainerStats
 StreamPodSandboxStats CheckpointContainer GetContainerEvents
-ListMetricDescriptors ListPodSandboxMetrics StreamPodSandboxMetrics UpdatePodSandboxResources
+ListMetricDescriptors ListPodSandboxMetrics StreamPodSandboxMetrics
 StreamImages""".split()
 
 

@@ -92,6 +92,20 @@ def test_status_verbose(b):
     equal(dict(terse.info), {}, "info of a terse status")
 
 
+def test_update_resources(b):
+    """Kept, with what else the request said, over a restart of the daemon."""
+    pod = b.pod(labels={"a": "b"})
+    resources = {"cpu_shares": 512, "memory_limit_in_bytes": 64 << 20}
+    b.client.UpdatePodSandboxResources(pod_sandbox_id=pod, overhead={"cpu_shares": 2})
+    b.client.UpdatePodSandboxResources(pod_sandbox_id=pod, resources=resources)
+    b.restart()
+    linux = b.info(pod, pod=True)["config"]["linux"]
+    equal(linux["resources"]["memory_limit_in_bytes"], 64 << 20, "memory limit")
+    equal((linux["overhead"]["cpu_shares"], linux["cgroup_parent"]), (2, b.cgroup), "the rest")
+    equal(dict(b.client.ListPodSandbox().items[0].labels), {"a": "b"}, "labels")
+    fails("NOT_FOUND", b.client.UpdatePodSandboxResources, pod_sandbox_id="f" * 64)
+
+
 def test_own_network(b):
     b.pull()
     pod = b.pod()
