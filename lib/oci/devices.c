@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <termios.h>
@@ -17,9 +18,12 @@
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/mount.h"
+#include "os/mounts.h"
 #include "os/path.h"
 #include "os/sock.h"
 #include "os/tty.h"
+
+enum { MAX_HIDDEN = 256, MAX_TABLE = 64 << 20 };
 
 int oci_open_parent(struct oci_root *r, const char *path, const char **ret_name,
 		    struct err *err)
@@ -354,4 +358,69 @@ int oci_op_cgroup(struct oci_root *r, const struct oci_op *op, struct err *err)
 		return err_wrap(err, "mount cgroup at %s", op->path);
 	oci_remember(r, op->path, fd_take(&fd));
 	return 0;
+}
+
+/* --- a root that is left by chroot --------------------------------------------------- */
+
+/* The mount with this id, or one that it hangs on, is the container's root. */
+static bool is_inside(const struct mounts_line *lines, size_t n, uint64_t id,
+		      uint64_t root)
+{
+	for (size_t depth = 0; depth < n && id != root; depth++) {
+		size_t i = 0;
+
+		while (i < n && lines[i].id != id)
+			i++;
+		if (i == n || lines[i].parent == id)
+			return false;
+		id = lines[i].parent;
+	}
+	return id == root;
+}
+
+/* Takes one away, or covers it. 1: done; 0: there is none; -1. */
+static int hide_one(struct oci_root *r, int table, uint64_t root, struct err *err)
+{
+	struct mounts_line *lines;
+	BUF_AUTO text = {0};
+	size_t n = 0, cap = 1;
+	char *at;
+
+	if (lseek(table, 0, SEEK_SET) < 0 ||
+	    fd_read_all(table, MAX_TABLE, &text, err) < 0)
+		return err_wrap(err, "mountinfo");
+	for (const char *p = buf_str(&text); *p; p++)
+		cap += *p == '\n';
+	lines = arena_array(r->arena, cap, sizeof(*lines));
+	for (at = (char *)text.data; n < cap && mounts_next(&at, &lines[n]);)
+		n++;
+	for (size_t i = n; i-- > 0;) {
+		const struct mounts_line *l = &lines[i];
+
+		if ((!str_eq(l->type, "proc") && !str_eq(l->type, "sysfs")) ||
+		    is_inside(lines, n, l->id, root))
+			continue;
+		if (umount2(l->target, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+			return err_sys(err, errno, "unmount %s of the host", l->target);
+		return 1;
+	}
+	return 0;
+}
+
+int oci_hide_host(struct oci_root *r, struct err *err)
+{
+	struct file_handle none = {.handle_bytes = 0};
+	/* it can be read when the last procfs is gone, too */
+	FD_AUTO table = file_open(AT_FDCWD, "/proc/self/mountinfo", O_RDONLY, 0, err);
+	int id = 0, done = 1;
+
+	if (table < 0)
+		return -1;
+	if (name_to_handle_at(r->fd, "", &none, &id, AT_EMPTY_PATH) < 0 &&
+	    errno != EOVERFLOW)
+		return err_sys(err, errno, "mount id of the root");
+	for (int i = 0; done > 0 && i < MAX_HIDDEN; i++)
+		done = hide_one(r, table, (uint64_t)(unsigned)id, err);
+	return done > 0 ? err_set(err, ERR_EXHAUSTED, "too many procfs and sysfs mounts")
+			: done;
 }

@@ -301,7 +301,7 @@ static int make_plain(struct oci_root *r, const char *path, struct err *err)
 		      RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
 	if (fd < 0)
 		return err_sys(err, errno,
-			       "%s of the image is not a plain directory (a symlink?)",
+			       "%s must be mounted on ordinary directory (a symlink?)",
 			       path);
 	return fd;
 }
@@ -534,13 +534,21 @@ static int copy_up(int from, int to, unsigned depth, struct err *err)
 	return r;
 }
 
-/* A tmpfs takes the mode of the directory that it covers, unless it is told. */
+static bool has_mode(const struct oci_op *op)
+{
+	return op->data && strstr(op->data, "mode=");
+}
+
+/*
+ * A tmpfs takes the mode of the directory that it covers (target; -1: there was none), unless
+ * it is told.
+ */
 static int new_tmpfs(const struct oci_op *op, int target, struct err *err)
 {
 	struct stat st;
 	STR_AUTO data = NULL;
 
-	if (op->data && (strstr(op->data, "mode=")))
+	if (target < 0 || has_mode(op))
 		return mount_new(op->type, op->source, op->data, op->attrs.set, err);
 	if (fstat(target, &st) < 0)
 		return err_sys(err, errno, "stat %s", op->path);
@@ -603,13 +611,17 @@ static int new_fs(const struct oci_root *r, const struct oci_op *plain, int targ
 
 static int op_mount(struct oci_root *r, const struct oci_op *op, struct err *err)
 {
-	FD_AUTO target = oci_make(r, op->path, true, 0755, err);
 	struct oci_attrs at = op->attrs;
+	FD_AUTO covered = -1;
+	FD_AUTO target = -1;
 	FD_AUTO fd = -1;
 
+	if (str_eq(op->type, "tmpfs") && !has_mode(op))
+		covered = oci_open(r, op->path, O_PATH | O_DIRECTORY, err);
+	target = oci_make(r, op->path, true, 0755, err);
 	if (target < 0)
 		return err_wrap(err, "mount %s at %s", op->type, op->path);
-	fd = new_fs(r, op, target, err);
+	fd = new_fs(r, op, covered, err);
 	at.set &= MOUNT_ATTR_NOSYMFOLLOW;
 	at.clear = 0;
 	if (fd < 0 || apply_attrs(fd, &at, err) < 0)
@@ -658,6 +670,16 @@ static int op_domainname(struct oci_root *r, const struct oci_op *op, struct err
 	return 0;
 }
 
+/* A file system that had to be filled first. */
+static int op_mount_ro(struct oci_root *r, const struct oci_op *op, struct err *err)
+{
+	FD_AUTO fd = oci_open(r, op->path, O_PATH | O_DIRECTORY, err);
+
+	if (fd < 0 || mount_set(fd, false, MOUNT_ATTR_RDONLY, 0, 0, err) < 0)
+		return err_wrap(err, "mount at %s", op->path);
+	return 0;
+}
+
 static int op_root_attrs(struct oci_root *r, const struct oci_op *op, struct err *err)
 {
 	struct oci_attrs at = op->attrs;
@@ -690,6 +712,19 @@ static int op_hooks(struct oci_root *r, const struct oci_op *op, struct err *err
 	return rc;
 }
 
+/*
+ * The old root stays in the mount namespace. Were there a procfs without masks in it, the
+ * kernel would let whoever makes a user namespace mount another one.
+ */
+static int leave_by_chroot(struct oci_root *r, struct err *err)
+{
+	if (!r->foreign && oci_hide_host(r, err) < 0)
+		return -1;
+	if (chroot(".") < 0)
+		return err_sys(err, errno, "chroot");
+	return chdir("/") < 0 ? err_sys(err, errno, "chdir /") : 0;
+}
+
 /* Into the new root, and the old one, with all that hangs on it, away (R7). */
 static int op_pivot(struct oci_root *r, const struct oci_op *op, struct err *err)
 {
@@ -698,17 +733,12 @@ static int op_pivot(struct oci_root *r, const struct oci_op *op, struct err *err
 	(void)op;
 	if (old < 0 || fchdir(r->fd) < 0)
 		return err_sys(err, errno, "enter the root");
-	if (r->foreign || r->how->no_pivot) {
-		if (chroot(".") < 0)
-			return err_sys(err, errno, "chroot");
-		return chdir("/") < 0 ? err_sys(err, errno, "chdir /") : 0;
-	}
-	if (syscall(SYS_pivot_root, ".", ".") < 0) {
+	if (r->foreign || r->how->no_pivot)
+		return leave_by_chroot(r, err);
+	if (syscall(SYS_pivot_root, ".", ".") < 0)
 		/* the initial ramfs has no parent to put it under: it stays, covered */
-		if (errno != EINVAL || chroot(".") < 0)
-			return err_sys(err, errno, "pivot_root");
-		return chdir("/") < 0 ? err_sys(err, errno, "chdir /") : 0;
-	}
+		return errno == EINVAL ? leave_by_chroot(r, err)
+				       : err_sys(err, errno, "pivot_root");
 	if (fchdir(old) < 0 || syscall(SYS_umount2, ".", MNT_DETACH) < 0 ||
 	    chdir("/") < 0)
 		return err_sys(err, errno, "leave the old root");
@@ -733,6 +763,7 @@ static op_fn *const ops[OCI_OP_COUNT] = {
 	[OCI_OP_HOOKS] = op_hooks,
 	[OCI_OP_READONLY] = oci_op_readonly,
 	[OCI_OP_MASK] = oci_op_mask,
+	[OCI_OP_MOUNT_RO] = op_mount_ro,
 	[OCI_OP_ROOT_ATTRS] = op_root_attrs,
 	[OCI_OP_PIVOT] = op_pivot,
 };

@@ -101,7 +101,9 @@ int oci_notify_forward(const struct oci_spec *s, const struct oci_hook_state *st
 
 	to = sock_connect_unix(path, err);
 	if (to < 0)
-		return err_wrap(err, "linux.seccomp.listenerPath");
+		return err_wrap(
+			err, "linux.seccomp.listenerPath: failed to connect with seccomp "
+			     "agent");
 	fd = take(pidfd, number, sock, err);
 	if (fd < 0)
 		return fd == -2 ? 0 : -1;

@@ -203,6 +203,7 @@ enum oci_op_kind {
 	OCI_OP_HOOKS,	   /* of kind `hooks`: run by the starter, or here */
 	OCI_OP_READONLY,   /* path becomes read-only */
 	OCI_OP_MASK,	   /* path is hidden */
+	OCI_OP_MOUNT_RO,   /* what is mounted at path becomes read-only */
 	OCI_OP_ROOT_ATTRS, /* read-only, propagation */
 	OCI_OP_PIVOT,
 	OCI_OP_COUNT
@@ -373,5 +374,11 @@ int oci_apply_oom(pid_t pid, const struct oci_process *p, struct buf *warnings,
 		  struct err *err);
 /* Capabilities as they can be given: what we do not have ourselves is left out. */
 void oci_clamp_caps(struct caps *c, struct buf *warnings);
+
+/*
+ * Takes the host's procfs and sysfs mounts out of our mount namespace, of which the
+ * container's root is a part. 0 or -1.
+ */
+int oci_hide_host(struct oci_root *r, struct err *err);
 
 #endif

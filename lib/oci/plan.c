@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "base/num.h"
 #include "base/str.h"
 #include "cgroup/rdt.h"
@@ -24,6 +25,7 @@ const char *const oci_op_names[OCI_OP_COUNT] = {
 	[OCI_OP_HOOKS] = "hooks",
 	[OCI_OP_READONLY] = "read-only",
 	[OCI_OP_MASK] = "mask",
+	[OCI_OP_MOUNT_RO] = "mount-read-only",
 	[OCI_OP_ROOT_ATTRS] = "root-attributes",
 	[OCI_OP_PIVOT] = "pivot",
 };
@@ -89,17 +91,19 @@ static void add_mount(struct oci_plan *p, struct arena *a, const struct oci_moun
 	}
 }
 
-/* True if the container's /dev is a file system of its own, to be filled. */
-static bool own_dev(const struct oci_spec *s)
+static bool is_dev(const char *path)
 {
-	bool own = false;
+	return str_eq(path, "/dev") || str_eq(path, "/dev/");
+}
 
-	for (size_t i = 0; i < s->nmounts; i++) {
-		const char *d = s->mounts[i].destination;
+/* The container's /dev, if it is a file system of its own, to be filled. */
+static struct oci_op *own_dev(const struct oci_plan *p)
+{
+	struct oci_op *own = NULL;
 
-		if (str_eq(d, "/dev") || str_eq(d, "/dev/"))
-			own = !s->mounts[i].bind;
-	}
+	for (size_t i = 0; i < p->n; i++)
+		if (p->ops[i].mount && is_dev(p->ops[i].path))
+			own = p->ops[i].mount->bind ? NULL : &p->ops[i];
 	return own;
 }
 
@@ -146,6 +150,7 @@ static void add_hooks(struct oci_plan *p, struct arena *a)
 static void add_restrictions(struct oci_plan *p, struct arena *a)
 {
 	const struct oci_spec *s = p->spec;
+	struct map masked = {0};
 	struct oci_op *op;
 
 	for (size_t i = 0; i < s->nsysctls; i++)
@@ -153,7 +158,9 @@ static void add_restrictions(struct oci_plan *p, struct arena *a)
 	for (size_t i = 0; i < s->nreadonly; i++)
 		add(p, a, OCI_OP_READONLY, s->readonly[i]);
 	for (size_t i = 0; i < s->nmasked; i++)
-		add(p, a, OCI_OP_MASK, s->masked[i]);
+		if (!map_put(&masked, s->masked[i], p))
+			add(p, a, OCI_OP_MASK, s->masked[i]);
+	map_done(&masked);
 	if (s->process && s->process->cwd)
 		add(p, a, OCI_OP_DIR, s->process->cwd);
 	op = add(p, a, OCI_OP_ROOT_ATTRS, "/");
@@ -165,6 +172,8 @@ struct oci_plan *oci_plan_new(const struct oci_spec *s, const struct oci_plan_ho
 			      struct arena *a)
 {
 	struct oci_plan *p = arena_alloc(a, sizeof(*p));
+	struct oci_op *dev;
+	bool dev_ro = false;
 
 	p->spec = s;
 	p->how = *how;
@@ -178,12 +187,19 @@ struct oci_plan *oci_plan_new(const struct oci_spec *s, const struct oci_plan_ho
 	add(p, a, OCI_OP_ROOT, "/")->source = how->rootfs ? how->rootfs : s->root;
 	for (size_t i = 0; i < s->nmounts; i++)
 		add_mount(p, a, &s->mounts[i]);
-	if (own_dev(s))
+	dev = own_dev(p);
+	if (dev) {
+		/* as soon as there is everything in it */
+		dev_ro = (dev->attrs.set & MOUNT_ATTR_RDONLY) != 0;
+		dev->attrs.set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
 		add_devices(p, a);
+	}
 	if (how->console)
 		add(p, a, OCI_OP_CONSOLE, "/dev/console");
 	add_hooks(p, a);
 	add_restrictions(p, a);
+	if (dev_ro)
+		add(p, a, OCI_OP_MOUNT_RO, "/dev");
 	add(p, a, OCI_OP_PIVOT, NULL);
 	return p;
 }

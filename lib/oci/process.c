@@ -381,6 +381,24 @@ static void set_home(struct oci_process *p, struct arena *a)
 	oci_process_setenv(p, a, "HOME", user.home);
 }
 
+static void die(int sig)
+{
+	_exit(128 + sig);
+}
+
+/*
+ * Process 1 of a pid namespace gets no signal that it has no handler for, but one that nobody
+ * has started yet is ended by those that end a process. execve resets them.
+ */
+static void die_by_signals(void)
+{
+	static const int sigs[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+	struct sigaction sa = {.sa_handler = die};
+
+	for (size_t i = 0; getpid() == 1 && i < ARRAY_LEN(sigs); i++)
+		sigaction(sigs[i], &sa, NULL);
+}
+
 /* Waits for the word to go on. 0, or -1 at the end of file: nobody will say it. */
 static int wait_start(int fd, struct err *err)
 {
@@ -512,6 +530,7 @@ static int finish(const struct oci_enter *e, const struct oci_process *p, struct
 		_exit(1);
 	}
 	if (t.start >= 0) {
+		die_by_signals();
 		oci_send(t.sock, OCI_MSG_READY, 0, NULL);
 		if (wait_start(t.start, err) < 0)
 			_exit(0);
@@ -524,9 +543,8 @@ static int finish(const struct oci_enter *e, const struct oci_process *p, struct
 	if (errno == 0)
 		err_wrap(err, "exec %s", path);
 	else if (errno == ENOENT)
-		err_set(err, ERR_NOT_FOUND,
-			"exec %s: no such file or directory (its interpreter is missing)",
-			path);
+		/* it is there: its interpreter is not */
+		err_set(err, ERR_NOT_FOUND, "exec %s: no such file or directory", path);
 	else
 		err_sys(err, errno, "exec %s", path);
 	/* they have moved: the caller's copies are gone */

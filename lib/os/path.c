@@ -142,17 +142,21 @@ int path_mkdirs_in_root(int rootfd, const char *path, mode_t mode, struct err *e
 	return mkdirs(rootfd, path, mode, MAX_LINKS, err);
 }
 
-int path_mkfile_in_root(int rootfd, const char *path, mode_t mode, struct err *err)
+static int mkfile(int rootfd, const char *path, mode_t mode, unsigned links,
+		  struct err *err)
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
 	STR_AUTO dir = slash ? xstrndup(path, (size_t)(slash - path)) : xstrdup("");
+	STR_AUTO next = NULL;
 	FD_AUTO parent = -1;
-	int fd;
+	FD_AUTO fd = -1;
+	char target[4096];
+	ssize_t n;
 
 	fd = open2(rootfd, path, O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 	if (fd >= 0)
-		return fd;
+		return fd_take(&fd);
 	if (errno != ENOENT || !*name)
 		return err_sys(err, errno, "make file %s", path);
 	parent = path_mkdirs_in_root(rootfd, dir, 0755, err);
@@ -164,5 +168,18 @@ int path_mkfile_in_root(int rootfd, const char *path, mode_t mode, struct err *e
 	fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(err, errno, "make file %s", path);
-	return fd;
+	n = readlinkat(fd, "", target, sizeof(target) - 1);
+	if (n < 0)
+		return fd_take(&fd);
+	/* a symlink that leads to nothing: what it names is made */
+	if (!links)
+		return err_sys(err, ELOOP, "make file %s", path);
+	target[n] = 0;
+	next = *target == '/' ? xstrdup(target) : xasprintf("%s/%s", dir, target);
+	return mkfile(rootfd, next, mode, links - 1, err);
+}
+
+int path_mkfile_in_root(int rootfd, const char *path, mode_t mode, struct err *err)
+{
+	return mkfile(rootfd, path, mode, MAX_LINKS, err);
 }

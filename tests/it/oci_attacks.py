@@ -67,7 +67,7 @@ def test_links_in_place_of_system_directories(bed):
                 bed.use(bed.config("true"))
                 done = bed.call(verb, "-b", bed.bundle, "c")
                 equal(done.returncode, 1, "%s with /%s -> %s" % (verb, name, target))
-                holds(done.stderr, "/%s of the image is not a plain directory" % name)
+                holds(done.stderr, "/%s must be mounted on ordinary directory" % name)
             equal(snapshot(path), before, "the host's directory")
             equal(os.listdir(os.path.join(bed.rootfs, "tmp")), [], "the image's /tmp")
             os.unlink(place)

@@ -132,6 +132,23 @@ def test_a_frozen_group_is_refused(bed):
     equal(bed.run(bed.config("true")).returncode, 0)
 
 
+def test_a_signal_before_the_start(bed):
+    """Process 1 has no handlers then; a container that nobody starts ends all the same."""
+    c = bed.config("sleep", "100")
+    for sig in ("TERM", "INT", "HUP"):
+        bed.use(c)
+        bed.ids.append("c")
+        null = subprocess.DEVNULL
+        equal(bed.call("create", "-b", bed.bundle, "c", stdout=null, stderr=null).returncode, 0)
+        equal(bed.call("kill", "c", sig).returncode, 0)
+        for _ in range(50):
+            if bed.state()["status"] == "stopped":
+                break
+            time.sleep(0.1)
+        equal(bed.state()["status"], "stopped", sig)
+        equal(bed.call("delete", "c").returncode, 0)
+
+
 def test_kill_wakes_a_paused_container(bed):
     bed.background(bed.config("sleep", "100"))
     equal(bed.call("pause", "c").returncode, 0)
@@ -375,7 +392,7 @@ def test_memory_too_small(bed):
     if not os.path.isdir("/sys/fs/cgroup/memory"):
         raise Skip("no cgroup version 1")
     c = bed.config("true")
-    c["linux"]["resources"]["memory"] = {"limit": 64 << 10}
+    c["linux"]["resources"]["memory"] = {"limit": 16 << 10}
     done = bed.run(c)
     equal(done.returncode, 1)
     holds(done.stderr, "container init was OOM-killed (memory limit too low?)")
@@ -512,7 +529,7 @@ def exec_in_subgroups(bed, run, groups):
                 shutil.copyfile(top + base + "/" + f, top + base + "/one/" + f)
     equal(set(where("--cgroup", "one").values()), {base + "/one"})
     for args, words in (
-        (["memory:nosuch"], "controller memory: cgroup: open %s/nosuch: No such" % base[1:]),
+        (["memory:nosuch"], "controller memory: cgroup %s/nosuch: open tasks: No such" % base),
         (["memory:../x"], "bad sub cgroup path: ../x"),
         (["../x"], "bad sub cgroup path: ../x"),
         ([":one"], "--cgroup :one: empty controller"),

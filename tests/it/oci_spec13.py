@@ -370,6 +370,63 @@ def test_copied_symlinks_and_copy_up(bed):
     equal(bed.output(c).split(), ["/the/target", "kept1"])
 
 
+def test_a_dev_that_is_read_only(bed):
+    c = bed.config("sh", "-c", "grep ' /dev ' /proc/mounts; echo ok >/dev/null && ls /dev/pts/ptmx; touch /dev/x || echo refused")
+    [m for m in c["mounts"] if m["destination"] == "/dev"][0]["options"].append("ro")
+    words = bed.output(c, stderr=NULL).split()
+    equal(words[:3] + words[-2:], ["tmpfs", "/dev", "tmpfs", "/dev/pts/ptmx", "refused"])
+    equal(words[3].split(",")[0], "ro")
+
+
+def test_a_tmpfs_where_nothing_was(bed):
+    c = bed.config("stat", "-c", "%a", "/new/place", "/new", "/tmp")
+    c["mounts"] += [{"destination": d, "type": "tmpfs", "source": "tmpfs"} for d in ("/new/place", "/tmp")]
+    equal(bed.output(c).split(), ["1777", "755", "1777"])
+    os.chmod(bed.rootfs + "/new/place", 0o710)
+    equal(bed.output(c).split(), ["710", "755", "1777"])
+
+
+def test_a_path_that_is_masked_twice(bed):
+    os.mkdir(bed.rootfs + "/hidden")
+    c = bed.config("grep", "-c", " /hidden ", "/proc/mounts")
+    c["linux"]["maskedPaths"] = ["/hidden", "/proc/keys", "/hidden"]
+    equal(bed.output(c), "1\n")
+
+
+def test_destinations_that_are_dangling_links(bed):
+    """What they name is made, within the root, and covered."""
+    source = os.path.join(bed.dir, "source")
+    with open(source, "w") as f:
+        f.write("mounted\n")
+    for target in ("/run/x/hosts", "../run/y/hosts", "/jump/hosts"):
+        os.symlink(target, bed.rootfs + "/etc/hosts")
+        if target.startswith("/jump"):
+            os.symlink("/run/z", bed.rootfs + "/jump")
+            target = "/run/z/hosts"
+        path = target.replace("..", "")
+        c = bed.config("sh", "-c", "cat /etc/hosts %s; grep -c ' %s ' /proc/mounts" % (path, path))
+        c["mounts"].append({"destination": "/etc/hosts", "type": "bind", "source": source, "options": ["bind"]})
+        equal(bed.output(c).split(), ["mounted", "mounted", "1"], target)
+        os.unlink(bed.rootfs + "/etc/hosts")
+    os.symlink("hosts", bed.rootfs + "/etc/hosts")
+    fails(bed, c, "Symbolic link loop")
+
+
+def test_no_procfs_without_masks_behind_a_chroot(bed):
+    """The kernel lets a user namespace mount only what it sees already, as it sees it."""
+    applets = subprocess.run(["/bin/busybox", "--list"], stdout=subprocess.PIPE, text=True).stdout.split()
+    if "unshare" not in applets:
+        raise Skip("no unshare in busybox")
+    c = bed.config("busybox", "unshare", "-mrpf", "busybox", "mount", "-t", "proc", "none", "/tmp")
+    c["process"]["capabilities"] = {k: ["CAP_SETFCAP"] for k in ("bounding", "effective", "permitted")}
+    for flags in ([], ["--no-pivot"]):
+        bed.use(c)
+        bed.ids.append("c")
+        done = bed.call("run", *flags, "-b", bed.bundle, "c")
+        equal(done.returncode, 1, "%s: %s" % (flags, done.stdout + done.stderr))
+        holds(done.stderr, "ermission denied")
+
+
 # --- network devices ----------------------------------------------------------------------------
 
 def test_network_devices(bed):
