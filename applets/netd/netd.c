@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,12 +32,14 @@ enum {
 	STOP_WAIT_MS = 3000,	/* for leases to be given back */
 	RESTART_MIN = 1,	/* seconds, doubled until RESTART_MAX */
 	RESTART_MAX = 60,	/* of the time process */
+	HOSTS_MAX = 1 << 20,	/* bytes */
 	CMDLINE_MAX = 64 * 1024 /* bytes; the kernel's own limit is 4 KiB or less */
 };
 
 struct master {
 	struct netd_setup s;
 	int sigfd;
+	const char *hosts;  /* "": none */
 	int worker_sock;    /* our end of s.parent */
 	pid_t worker, time; /* 0: does not run */
 	int64_t time_at;    /* when it is to be started again; 0: not */
@@ -51,10 +54,11 @@ static const char usage[] =
 	"  --root DIR          /var/lib/cribox: net/NAME.lease\n"
 	"  --resolv-conf FILE  /etc/resolv.conf: made a link to ours if nothing is "
 	"there\n"
+	"  --hosts FILE        /etc/hosts: the host's name is a line of it\n"
 	"  --log-level LEVEL   error, warn, info, debug\n";
 
 struct options {
-	const char *config, *cmdline, *state, *root, *resolv, *level;
+	const char *config, *cmdline, *state, *root, *resolv, *hosts, *level;
 };
 
 static int read_options(int argc, char **argv, struct options *o, struct err *err)
@@ -65,6 +69,7 @@ static int read_options(int argc, char **argv, struct options *o, struct err *er
 		{"state", required_argument, NULL, 's'},
 		{"root", required_argument, NULL, 'r'},
 		{"resolv-conf", required_argument, NULL, 'd'},
+		{"hosts", required_argument, NULL, 'h'},
 		{"log-level", required_argument, NULL, 'v'},
 		{0},
 	};
@@ -77,6 +82,7 @@ static int read_options(int argc, char **argv, struct options *o, struct err *er
 				  : c == 's' ? &o->state
 				  : c == 'r' ? &o->root
 				  : c == 'd' ? &o->resolv
+				  : c == 'h' ? &o->hosts
 				  : c == 'v' ? &o->level
 					     : NULL;
 
@@ -156,6 +162,38 @@ static void link_resolv(const struct master *m, const struct options *o)
 		log_warn(&m->s.log, "%s: %s", o->resolv, strerror(errno));
 }
 
+/*
+ * The host's name is known on the host, whatever name servers say or do not say: a kubelet
+ * looks its node up each time it looks at a pod, and waits for the answer.
+ */
+static void put_name(const struct master *m)
+{
+	static const char address[] = "127.0.1.1\t"; /* 127.0.0.1 is localhost's */
+	char name[HOST_NAME_MAX + 1] = "";
+	BUF_AUTO old = {0};
+	BUF_AUTO text = {0};
+	struct err err;
+
+	if (!*m->hosts || gethostname(name, sizeof(name) - 1) < 0 || !*name)
+		return;
+	if (file_read(AT_FDCWD, m->hosts, HOSTS_MAX, &old, &err) < 0 &&
+	    err.code != ERR_NOT_FOUND) {
+		log_warn(&m->s.log, "%s", err.msg);
+		return;
+	}
+	for (const char *p = buf_str(&old); *p;) {
+		size_t n = strcspn(p, "\n");
+
+		if (!str_starts(p, address))
+			buf_add_fmt(&text, "%.*s\n", (int)n, p);
+		p += n + (p[n] == '\n');
+	}
+	buf_add_fmt(&text, "%s%s\n", address, name);
+	if (!str_eq(buf_str(&text), buf_str(&old)) &&
+	    file_replace(AT_FDCWD, m->hosts, text.data, text.len, 0644, false, &err) < 0)
+		log_warn(&m->s.log, "%s", err.msg);
+}
+
 static int prepare(struct master *m, const struct options *o, struct err *err)
 {
 	const struct node_sources only = {.file = o->config};
@@ -178,6 +216,8 @@ static int prepare(struct master *m, const struct options *o, struct err *err)
 	if (m->s.lease_dir < 0)
 		log_warn(&m->s.log, "leases are not kept: %s", err->msg);
 	link_resolv(m, o);
+	m->hosts = o->hosts;
+	put_name(m);
 	m->s.notify = sock_notify_open();
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, parent) < 0 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, clock) < 0)
@@ -263,10 +303,12 @@ static void on_hostname(struct master *m)
 
 	if (got <= 0 || *m->s.conf.hostname || !n || strspn(name, alphabet) != n)
 		return;
-	if (sethostname(name, n) < 0)
+	if (sethostname(name, n) < 0) {
 		log_warn(&m->s.log, "set the host name: %s", strerror(errno));
-	else
-		log_info(&m->s.log, "host name: %s", name);
+		return;
+	}
+	log_info(&m->s.log, "host name: %s", name);
+	put_name(m);
 }
 
 static int wait_for(struct master *m, int64_t deadline)
@@ -348,7 +390,8 @@ static int run(int argc, char **argv, struct err *err)
 	static struct master m; /* large: an initializer would put it into the file */
 	struct options o = {.state = "/run/cribox",
 			    .root = "/var/lib/cribox",
-			    .resolv = "/etc/resolv.conf"};
+			    .resolv = "/etc/resolv.conf",
+			    .hosts = "/etc/hosts"};
 
 	m.s.log = (struct log){
 		.fd = STDERR_FILENO, .level = LOG_LEVEL_INFO, .name = "netd"};

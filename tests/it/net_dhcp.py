@@ -20,6 +20,8 @@ RANGE = "--dhcp-range=10.9.0.100,10.9.0.110,2m"
 def test_lease(bed):
     """Everything that a server can say is on the link, in the files, and the host has its name."""
     sh("hostname", "nobody")
+    with open(bed.dir + "/hosts", "w") as f:
+        f.write("127.0.0.1 localhost\n192.0.2.7 other")
     bed.dnsmasq(RANGE, "--dhcp-option=option:dns-server,10.9.0.1,10.9.0.2",
                 "--dhcp-option=119,a.example,b.example", "--dhcp-option=26,1400",
                 "--dhcp-option=121,0.0.0.0/0,10.9.0.1,172.20.0.0/16,10.9.0.2",
@@ -40,6 +42,8 @@ def test_lease(bed):
         equal(netd.file("status"), "eth0 up %s/24 10.9.0.1 dhcp\n" % address)
         equal(os.readlink(netd.state + "/resolv.conf"), "net/resolv.conf")
         until(lambda: sh("hostname") == "node7\n", 2, "host name")
+        hosts = "127.0.0.1 localhost\n192.0.2.7 other\n127.0.1.1\tnode7\n"
+        until(lambda: bed.text(netd.hosts) == hosts, 2, "the name among the hosts")
         wire = bed.wire()
         holds(wire, "udp sum ok] BOOTP/DHCP, Request from " + bed.mac)
         for word in ("Client-ID (61), length 7: ether " + bed.mac, "MSZ (57), length 2: 1500"):

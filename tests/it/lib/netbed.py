@@ -140,10 +140,11 @@ class Netd:
             # the clock is the machine's, and no test's to set
             f.write(config if "[time]" in config else config + "[time]\nntp = false\n")
         self.out = path + ".log"
+        self.hosts = bed.dir + "/hosts"
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.notify.bind(path + ".sock")
         args = [CRIBOX, "netd", "--config", path + ".toml", "--state", self.state, "--root",
-                self.root, "--resolv-conf", "", "--log-level", "debug"]
+                self.root, "--resolv-conf", "", "--hosts", self.hosts, "--log-level", "debug"]
         if cmdline is not None:
             with open(path + ".cmdline", "w") as f:
                 f.write(cmdline + "\n")
