@@ -252,7 +252,8 @@ void init_late(struct init *in)
 		return;
 	in->late_done = true;
 	in->modules_busy = job_start(in, words, LATE_S, device_modules_done) == 0;
-	in->modules_due = in->links_due = true; /* for devices that came before we listened */
+	/* for devices that came after the boot has looked, and before we listened */
+	in->modules_due = in->links_due = true;
 	device_check(in);
 }
 
