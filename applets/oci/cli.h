@@ -64,8 +64,9 @@ int cmd_update(const struct oci_cli *cli, int argc, char **argv, struct err *err
 /* --- flags.c ------------------------------------------------------------------------ */
 
 /*
- * The next flag as getopt_long_only returns it (runc's callers write -flag, too), or -1
- * at the first argument that is none, with optind there. -2 with err for an unknown one.
+ * The next flag as getopt_long_only returns it (runc's callers write -flag, too), or -1 with
+ * optind at the first argument that is none: the first of all if shorts begins with '+', else
+ * flags may come behind arguments. -2 with err for an unknown one.
  */
 int cli_flag(int argc, char **argv, const char *shorts, const struct option *longs,
 	     struct err *err);
@@ -77,6 +78,8 @@ bool cli_switch(const char *arg);
 int cli_count(const char *flag, const char *arg, int *ret, struct err *err);
 /* The one argument that a command takes: the id, at optind. NULL with err. */
 const char *cli_id(int argc, char **argv, struct err *err);
+/* The argc for cli_id of a command that takes more arguments behind it. */
+int cli_up_to_id(int argc);
 /* A warning on stderr. */
 void cli_warn(const struct buf *lines);
 /* Writes to standard output. 0 or -1. */

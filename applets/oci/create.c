@@ -67,7 +67,7 @@ int create_parse(struct create *c, int argc, char **argv, struct err *err)
 
 	c->bundle = ".";
 	c->config = "config.json";
-	while ((f = cli_flag(argc, argv, "+b:f:d", flags, err)) != -1)
+	while ((f = cli_flag(argc, argv, "b:f:d", flags, err)) != -1)
 		if (f == -2 || create_flag(c, f, optarg, err) < 0)
 			return -1;
 	c->id = cli_id(argc, argv, err);

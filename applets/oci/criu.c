@@ -380,7 +380,7 @@ int cmd_checkpoint(const struct oci_cli *cli, int argc, char **argv, struct err 
 	enum ctr_status status;
 	int f, r = 0;
 
-	while (r == 0 && (f = cli_flag(argc, argv, "+", flags, err)) != -1)
+	while (r == 0 && (f = cli_flag(argc, argv, "", flags, err)) != -1)
 		r = f == -2 ? -1 : flag(&m, f, optarg, err);
 	if (r == 0)
 		r = ctr_open(cli, argc, argv, &c, &g, err);
@@ -524,7 +524,7 @@ static int restore_parse(struct restore *r, int argc, char **argv, struct err *e
 
 	r->c.bundle = ".";
 	r->c.config = "config.json";
-	while ((f = cli_flag(argc, argv, "+b:f:d", flags, err)) != -1)
+	while ((f = cli_flag(argc, argv, "b:f:d", flags, err)) != -1)
 		if (f == -2 || (f >= FLAG_IMAGE ? flag(&r->m, f, optarg, err)
 						: create_flag(&r->c, f, optarg, err)) < 0)
 			return -1;

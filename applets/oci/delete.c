@@ -116,7 +116,7 @@ int cmd_delete(const struct oci_cli *cli, int argc, char **argv, struct err *err
 	bool force = false;
 	int f, r;
 
-	while ((f = cli_flag(argc, argv, "+f", flags, err)) != -1) {
+	while ((f = cli_flag(argc, argv, "f", flags, err)) != -1) {
 		if (f == -2)
 			return -1;
 		force = cli_switch(optarg);

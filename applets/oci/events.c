@@ -350,7 +350,7 @@ int cmd_events(const struct oci_cli *cli, int argc, char **argv, struct err *err
 	bool once = false;
 	int f, r = -1;
 
-	while ((f = cli_flag(argc, argv, "+", flags, err)) != -1) {
+	while ((f = cli_flag(argc, argv, "", flags, err)) != -1) {
 		if (f == -2)
 			return -1;
 		if (f == 's')

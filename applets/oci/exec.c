@@ -142,7 +142,7 @@ static int parse(struct exec *x, int argc, char **argv, struct err *err)
 	while ((f = cli_flag(argc, argv, "+e:tu:g:p:dc:", flags, err)) != -1)
 		if (f == -2 || flag(x, f, optarg, err) < 0)
 			return -1;
-	x->id = cli_id(argc, argv, err);
+	x->id = cli_id(cli_up_to_id(argc), argv, err);
 	if (!x->id)
 		return -1;
 	x->args = argv + optind + 1;

@@ -42,7 +42,7 @@ int cli_no_flags(int argc, char **argv, struct err *err)
 {
 	static const struct option none[] = {{NULL, 0, NULL, 0}};
 
-	return cli_flag(argc, argv, "+", none, err) == -2 ? -1 : 0;
+	return cli_flag(argc, argv, "", none, err) == -2 ? -1 : 0;
 }
 
 bool cli_switch(const char *arg)
@@ -70,7 +70,18 @@ const char *cli_id(int argc, char **argv, struct err *err)
 			argv[0]);
 		return NULL;
 	}
+	if (optind + 1 < argc) {
+		err_set(err, ERR_INVALID,
+			"%s: exactly 1 argument is needed: what is \"%.80s\"?", argv[0],
+			argv[optind + 1]);
+		return NULL;
+	}
 	return ctr_check_id(argv[optind], err) < 0 ? NULL : argv[optind];
+}
+
+int cli_up_to_id(int argc)
+{
+	return optind < argc ? optind + 1 : argc;
 }
 
 void cli_warn(const struct buf *lines)

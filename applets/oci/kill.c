@@ -99,14 +99,14 @@ int cmd_kill(const struct oci_cli *cli, int argc, char **argv, struct err *err)
 	bool all = false;
 	int f, sig = SIGTERM, r = -1;
 
-	while ((f = cli_flag(argc, argv, "+a", flags, err)) != -1) {
+	while ((f = cli_flag(argc, argv, "a", flags, err)) != -1) {
 		if (f == -2)
 			return -1;
 		all = cli_switch(optarg);
 	}
 	if (optind + 1 < argc && parse_signal(argv[optind + 1], &sig, err) < 0)
 		return -1;
-	if (ctr_open(cli, argc, argv, &c, &g, err) == 0)
+	if (ctr_open(cli, cli_up_to_id(argc), argv, &c, &g, err) == 0)
 		r = kill_one(&c, g, all, sig, err);
 	ctr_close(&c, g);
 	return r;

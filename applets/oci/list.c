@@ -229,7 +229,7 @@ int cmd_list(const struct oci_cli *cli, int argc, char **argv, struct err *err)
 	ssize_t n;
 	int f;
 
-	while ((f = cli_flag(argc, argv, "+qf:", flags, err)) != -1) {
+	while ((f = cli_flag(argc, argv, "qf:", flags, err)) != -1) {
 		if (f == -2 || (f == 'f' && set_format(optarg, &json, err) < 0))
 			return -1;
 		if (f == 'q' && cli_switch(optarg))
@@ -438,7 +438,7 @@ int cmd_ps(const struct oci_cli *cli, int argc, char **argv, struct err *err)
 	while ((f = cli_flag(argc, argv, "+f:", flags, err)) != -1)
 		if (f == -2 || set_format(optarg, &json, err) < 0)
 			return -1;
-	if (ctr_open(cli, argc, argv, &c, &g, err) == 0 &&
+	if (ctr_open(cli, cli_up_to_id(argc), argv, &c, &g, err) == 0 &&
 	    collect(&c, g, &pids, err) == 0)
 		r = json ? 0 : table(cli, argv + optind + 1, &pids, &out, err);
 	for (size_t i = 0; json && i < pids.n; i++)

@@ -95,7 +95,7 @@ static int parse(struct update *u, int argc, char **argv, struct err *err)
 
 	for (int i = 0; i < (int)NFLAGS; i++)
 		longs[i + 1] = (struct option){flags[i].flag, 1, NULL, FLAG_FIRST + i};
-	while ((f = cli_flag(argc, argv, "+r:", longs, err)) != -1) {
+	while ((f = cli_flag(argc, argv, "r:", longs, err)) != -1) {
 		if (f == -2)
 			return -1;
 		if (f == 'r')

@@ -47,13 +47,19 @@ void resources_print(const struct resources *r, bool v1, struct buf *out)
 
 bool resources_any(const struct resources *r)
 {
-	const struct res_versions v = {.unified = true};
-	struct settings s = {0};
-	bool any;
+	static const struct res_versions versions[] = {
+		{.unified = true},
+		{.memory_v1 = true, .cpu_v1 = true, .io_v1 = true, .huge_v1 = true},
+	};
+	bool any = r->has_swap; /* alone, it needs the present limit of memory */
 
-	settings_collect(&s, r, &v);
-	any = s.n > 0 || r->has_swap; /* alone, it needs the present limit of memory */
-	settings_done(&s);
+	for (size_t i = 0; i < ARRAY_LEN(versions) && !any; i++) {
+		struct settings s = {0};
+
+		settings_collect(&s, r, &versions[i]);
+		any = s.n > 0;
+		settings_done(&s);
+	}
 	return any;
 }
 

@@ -65,6 +65,14 @@ def test_update(bed):
     # of the flags beside it nothing counts (runc's rule)
     update("-r", "-", "--pids-limit", "9", input=json.dumps(resources), stdin=None)
     equal((read("pids.max"), read("cpu.shares"), read("devices.list")), ("45", "300", devices))
+    # what only version 1 has, alone
+    update("-r", "-", input='{"memory": {"swappiness": 17}}', stdin=None)
+    equal(read("memory.swappiness"), "17")
+    # flags behind the container's name; nothing is passed over
+    equal(bed.call("update", "c", "--pids-limit", "46").returncode, 0)
+    equal(read("pids.max"), "46")
+    holds(bed.call("update", "--pids-limit", "47", "c", "more").stderr, "exactly 1 argument is needed")
+    equal(read("pids.max"), "46")
     for flags, text in (
         (["--memory", "x"], 'invalid value for memory: "x" is no size'),
         (["--cpu-share", "-"], 'invalid value for cpu-share: "-" is no number'),
