@@ -116,11 +116,14 @@ HOT = $(filter $(addprefix $(OUT)/obj/,applets/main% applets/heap% applets/oci/%
 	lib/os/% lib/seccomp/% lib/wire/json% lib/wire/digest% arch/%),$(OBJ))
 HOT_LIB = $(filter %/libyyjson.a,$(DEPS_LIB))
 
+# Their strings, too: the linker would make them ends of longer ones that lie anywhere.
+$(HOT): CFLAGS += -fno-merge-constants
+
 $(OUT)/cribox.debug: $(OBJ) $(DEPS_LIB) $(LIBC) $(OUT)/link.flags
 	@echo '  LD      $@'
 	$(Q)$(CC) $(BASE_CFLAGS) $(LDFLAGS) -o $@.$$$$ $(CRT)/rcrt1.o $(CRT)/crti.o \
-		"`$(CC) -print-file-name=crtbeginS.o`" $(filter-out $(HOT),$(OBJ)) $(HOT) -Wl,--start-group \
-		$(HOT_LIB) $(LIBC) $(filter-out $(HOT_LIB),$(DEPS_LIB)) -lgcc -Wl,--end-group \
+		"`$(CC) -print-file-name=crtbeginS.o`" $(HOT) -Wl,--start-group $(HOT_LIB) $(LIBC) \
+		$(filter-out $(HOT),$(OBJ)) $(filter-out $(HOT_LIB),$(DEPS_LIB)) -lgcc -Wl,--end-group \
 		"`$(CC) -print-file-name=crtendS.o`" $(CRT)/crtn.o && mv $@.$$$$ $@
 
 $(OUT)/link.flags: FORCE
