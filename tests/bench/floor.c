@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Version 1 takes a single task without a wait. */
+/* Neither way into a group waits: a task of its own on version 1, by birth on version 2. */
 static int join(char **groups)
 {
 	for (; *groups; groups++) {
@@ -27,13 +27,25 @@ static int join(char **groups)
 
 		snprintf(path, sizeof(path), "%s/tasks", *groups);
 		fd = open(path, O_WRONLY | O_CLOEXEC);
-		if (fd < 0) {
-			snprintf(path, sizeof(path), "%s/cgroup.procs", *groups);
-			fd = open(path, O_WRONLY | O_CLOEXEC);
-		}
-		if (fd < 0 || write(fd, "0", 1) != 1)
+		if (fd >= 0 && write(fd, "0", 1) != 1)
 			return -1;
 		close(fd);
+	}
+	return 0;
+}
+
+static int make(char **groups, struct clone_args *args)
+{
+	for (; *groups; groups++) {
+		char path[4096];
+
+		if (mkdir(*groups, 0755) < 0)
+			return -1;
+		snprintf(path, sizeof(path), "%s/tasks", *groups);
+		if (access(path, F_OK) == 0)
+			continue;
+		args->cgroup = (uint64_t)open(*groups, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		args->flags |= CLONE_INTO_CGROUP;
 	}
 	return 0;
 }
@@ -64,9 +76,8 @@ int main(int argc, char **argv)
 
 	if (argc < 3)
 		return 125;
-	for (char **group = argv + 3; *group; group++)
-		if (mkdir(*group, 0755) < 0)
-			return 125;
+	if (make(argv + 3, &args) < 0)
+		return 125;
 	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0)
 		_exit(child(argv[1], argv[2], argv + 3));

@@ -3,7 +3,8 @@
 
 All take turns, so that whatever else the machine does hits all of them. Times are given as the
 median and the minimum: on a machine that does other things the minimum says more. The floor is
-floor.c: the same namespaces, /proc and root, and nothing else. BENCH_QUICK=yes: fewer rounds.
+floor.c: the same namespaces, /proc and root, and nothing else; "+ groups" is the same with a
+control group in each hierarchy. BENCH_QUICK=yes: fewer rounds.
 """
 
 import copy
@@ -240,6 +241,15 @@ def clear_dev(bundle):
             os.unlink(entry.path)
 
 
+def own_groups(top):
+    """A group in each hierarchy that has the bench's own."""
+    found = glob.glob("/sys/fs/cgroup/*/%s" % os.path.basename(top)) or ["/sys/fs/cgroup/" + os.path.basename(top)]
+    for path in (g + "/cgroup.clone_children" for g in found):
+        if os.path.exists(path):
+            frame.sh("sh", "-c", "echo 1 > " + path)  # a cpuset without processors takes no process
+    return [g + "/floor" for g in found if os.path.isdir(g)]
+
+
 def bench_run(sides, top, programs, floor):
     for name, config, aims in (("bare", bare(), {"crun": 0.5, "floor": 1.5}),
                                ("docker", docker_like(), {"crun": 0.6, "runc": 0.15})):
@@ -247,10 +257,11 @@ def bench_run(sides, top, programs, floor):
         path = {s.name: bundle(top, "run-%s-%s" % (name, s.name), config, programs) for s in sides}
         all_sides = sides
         if name == "bare":
-            low = Side("floor", [floor], {}, top)
+            low, groups = Side("floor", [floor], {}, top), Side("+ groups", [floor], {}, top)
             low.argv = lambda *a: [floor, path["cribox"] + "/rootfs", "/bin/true"]
-            path["floor"] = ""
-            all_sides = sides + [low]
+            groups.argv = lambda *a: low.argv() + own_groups(top)
+            path["floor"] = path["+ groups"] = ""
+            all_sides = sides + [low, groups]
 
         def step(side):
             clear_dev(path[side.name])
