@@ -150,6 +150,8 @@ int ctr_load_spec(struct ctr *c, struct err *err)
 {
 	BUF_AUTO text = {0};
 
+	if (c->spec)
+		return 0;
 	if (file_read(c->dir, "config.json", MAX_CONFIG, &text, err) < 0)
 		return -1;
 	return oci_spec_parse(text.data, text.len, &c->arena, &c->spec, err);
