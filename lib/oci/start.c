@@ -185,8 +185,9 @@ struct start {
 	struct cgroups *host; /* for cgroup mounts when the caller gave none */
 	int ns[OCI_NS_COUNT]; /* to join: opened, or the caller's; -1 */
 	bool own_ns[OCI_NS_COUNT];
-	int sock[2]; /* ours, the child's */
-	bool late;   /* without root's rights: mounts are opened by the child */
+	unsigned joined; /* 1 << OCI_NS_x: before the user namespace */
+	int sock[2];	 /* ours, the child's */
+	bool late;	 /* without root's rights: mounts are opened by the child */
 	volatile int *taken;
 	struct cgentry entry;
 	bool slowly; /* not born in its cgroup, but moved there (cgroup.procs) */
@@ -204,6 +205,11 @@ static bool is_new(const struct start *s, enum oci_ns ns)
 	return s->plan->new_ns >> ns & 1;
 }
 
+static bool has_userns(const struct start *s)
+{
+	return is_new(s, OCI_NS_USER) || s->ns[OCI_NS_USER] >= 0;
+}
+
 int oci_wait_go(int sock, struct err *err)
 {
 	char c;
@@ -219,7 +225,7 @@ static int join(const struct start *s, struct err *err)
 					    OCI_NS_NET,	   OCI_NS_MNT, OCI_NS_TIME};
 
 	for (size_t i = 0; i < ARRAY_LEN(later); i++)
-		if (s->ns[later[i]] >= 0 &&
+		if (s->ns[later[i]] >= 0 && !(s->joined >> later[i] & 1) &&
 		    setns(s->ns[later[i]], oci_ns_types[later[i]].flag) < 0)
 			return err_sys(err, errno, "join %s namespace",
 				       oci_ns_types[later[i]].name);
@@ -254,7 +260,7 @@ static int new_keyring(const char *id, struct err *err)
 
 static int child_setup(struct start *s, struct oci_root *r, struct err *err)
 {
-	bool user = is_new(s, OCI_NS_USER) || s->ns[OCI_NS_USER] >= 0;
+	bool user = has_userns(s);
 	FD_AUTO offsets = -1;
 
 	/* then maps are written, and what only the starter can do is done */
@@ -319,7 +325,7 @@ static void child(struct start *s)
 		.sock = s->sock[1],
 		.stdio = {how->stdio[0], how->stdio[1], how->stdio[2]},
 		.console = s->process.terminal ? how->console : -1,
-		.userns = is_new(s, OCI_NS_USER) || s->ns[OCI_NS_USER] >= 0,
+		.userns = has_userns(s),
 		.pdeathsig = how->pdeathsig,
 		.start_fd = how->start_fd,
 		.outcome_fd = how->outcome_fd,
@@ -355,9 +361,20 @@ static int open_namespaces(struct start *s, struct err *err)
 	return 0;
 }
 
+/* Those that a process in the container's user namespace may have no rights to. */
+static const enum oci_ns of_the_host[] = {OCI_NS_IPC, OCI_NS_UTS, OCI_NS_NET};
+
 /* Those that only children see are joined before the clone, by a process that is ours. */
-static int join_early(const struct start *s, struct err *err)
+static int join_early(struct start *s, struct err *err)
 {
+	/* what is refused is the user namespace's own, and joined from there */
+	for (size_t i = 0; i < ARRAY_LEN(of_the_host); i++) {
+		enum oci_ns ns = of_the_host[i];
+
+		if (has_userns(s) && s->ns[ns] >= 0 &&
+		    setns(s->ns[ns], oci_ns_types[ns].flag) == 0)
+			s->joined |= 1U << ns;
+	}
 	if (s->ns[OCI_NS_USER] >= 0 && setns(s->ns[OCI_NS_USER], CLONE_NEWUSER) < 0)
 		return err_sys(err, errno, "join user namespace");
 	if (s->ns[OCI_NS_PID] >= 0 && setns(s->ns[OCI_NS_PID], CLONE_NEWPID) < 0)
@@ -444,6 +461,9 @@ static pid_t launch(struct start *s, int *ret_pidfd, struct err *err)
 	bool early = s->ns[OCI_NS_USER] >= 0 || s->ns[OCI_NS_PID] >= 0;
 	pid_t pid;
 
+	/* without root's rights there are none over the host's */
+	for (size_t i = 0; i < ARRAY_LEN(of_the_host); i++)
+		early |= is_new(s, OCI_NS_USER) && !s->late && s->ns[of_the_host[i]] >= 0;
 	fd_close(&s->sock[0]);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->sock) < 0)
 		return err_sys(err, errno, "socket pair");

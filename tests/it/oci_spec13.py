@@ -91,6 +91,39 @@ def test_namespaces_by_path(bed):
     holds(bed.run(c, id="b").stderr, "/nosuch")
 
 
+def test_the_hosts_namespaces_in_a_user_namespace(bed):
+    """Whoever is inside has no rights over them: they are joined before."""
+    files = {"network": "net", "ipc": "ipc", "uts": "uts"}
+    holder = subprocess.Popen(["unshare", "-n", "-i", "-u", "sh", "-c", "echo; exec sleep 100"], stdout=subprocess.PIPE)
+    holder.stdout.readline()
+    maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    os.chmod(bed.dir, 0o755)
+    try:
+        c = bed.config("sleep", "100")
+        del c["hostname"]
+        c["mounts"] = [m for m in c["mounts"] if m["type"] not in ("sysfs", "mqueue")]
+        c["linux"]["namespaces"] = [{"type": t, "path": "/proc/%d/ns/%s" % (holder.pid, f)} for t, f in files.items()]
+        c["linux"]["namespaces"] += [{"type": t} for t in ("mount", "pid", "user")]
+        c["linux"]["uidMappings"] = c["linux"]["gidMappings"] = maps
+        bed.background(c)
+        pid = bed.state()["pid"]
+        for f in files.values():
+            equal(os.readlink("/proc/%d/ns/%s" % (pid, f)), os.readlink("/proc/%d/ns/%s" % (holder.pid, f)))
+        theirs = os.readlink("/proc/%d/ns/user" % pid)
+        equal(theirs != os.readlink("/proc/self/ns/user"), True, "a user namespace of its own")
+        look = ["sh", "-c", "readlink /proc/self/ns/net; readlink /proc/self/ns/user"]
+        done = bed.call("exec", "c", *look)
+        equal(done.stdout.split(), [os.readlink("/proc/%d/ns/net" % holder.pid), theirs], done.stderr)
+        # one that is there already
+        c["linux"]["namespaces"][-1]["path"] = "/proc/%d/ns/user" % pid
+        c["linux"]["cgroupsPath"] = "/%s/c/b" % os.path.basename(bed.dir)
+        c["process"]["args"] = look
+        equal(bed.output(c, id="b").split(), done.stdout.split())
+    finally:
+        holder.kill()
+        holder.wait()
+
+
 def test_exec_in_a_time_namespace(bed):
     c = bed.config("sleep", "100")
     c["linux"]["namespaces"].append({"type": "time"})
