@@ -108,8 +108,10 @@ build/packages-$(ARCH): arch/host-packages.sh
 CRT = $(OUT)/sysroot/lib
 LDFLAGS = -static-pie -nostdlib -nostartfiles -Wl,--gc-sections,--build-id=none,-O1,--exclude-libs,ALL \
 	-Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,-z,text,--fatal-warnings \
-	$(foreach f,malloc calloc realloc free,-Wl,--wrap=$f) \
 	$(ARCH_LDFLAGS) -Wl,-Map=$(OUT)/cribox.map
+
+# applets/heap.c stands in front of these.
+WRAP = $(foreach f,malloc calloc realloc free,-Wl,--wrap=$f)
 
 # What a container's start runs lies together: the kernel maps files 64 KiB at a time.
 HOT = $(filter $(addprefix $(OUT)/obj/,applets/main% applets/heap% applets/oci/% lib/base/% lib/cgroup/% lib/oci/% \
@@ -121,13 +123,13 @@ $(HOT): CFLAGS += -fno-merge-constants
 
 $(OUT)/cribox.debug: $(OBJ) $(DEPS_LIB) $(LIBC) $(OUT)/link.flags
 	@echo '  LD      $@'
-	$(Q)$(CC) $(BASE_CFLAGS) $(LDFLAGS) -o $@.$$$$ $(CRT)/rcrt1.o $(CRT)/crti.o \
+	$(Q)$(CC) $(BASE_CFLAGS) $(LDFLAGS) $(WRAP) -o $@.$$$$ $(CRT)/rcrt1.o $(CRT)/crti.o \
 		"`$(CC) -print-file-name=crtbeginS.o`" $(HOT) -Wl,--start-group $(HOT_LIB) $(LIBC) \
 		$(filter-out $(HOT),$(OBJ)) $(filter-out $(HOT_LIB),$(DEPS_LIB)) -lgcc -Wl,--end-group \
 		"`$(CC) -print-file-name=crtendS.o`" $(CRT)/crtn.o && mv $@.$$$$ $@
 
 $(OUT)/link.flags: FORCE
-	$(call if-changed,$(LDFLAGS) $(OBJ))
+	$(call if-changed,$(LDFLAGS) $(WRAP) $(OBJ))
 
 $(OUT)/cribox: $(OUT)/cribox.debug
 	$(Q)$(CROSS)objcopy --strip-all -R .comment $< $@.$$$$ && mv $@.$$$$ $@
