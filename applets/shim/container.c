@@ -29,6 +29,16 @@ struct ctr_stop {
 	struct reply reply;
 };
 
+yyjson_doc *container_request(const struct container *ct)
+{
+	struct err err;
+	yyjson_doc *doc = json_parse(ct->request, strlen(ct->request), &err);
+
+	if (!doc) /* written by ourselves: there is one other reason */
+		err_oom(0);
+	return doc;
+}
+
 yyjson_mut_val *ctr_json(struct container *ct, yyjson_mut_doc *d)
 {
 	static const char *const states[] = {"created", "running", "exited"};
@@ -44,7 +54,7 @@ yyjson_mut_val *ctr_json(struct container *ct, yyjson_mut_doc *d)
 	json_add_i64(d, v, "exit_code", ct->exit_code);
 	json_add_str(d, v, "reason", ct->reason);
 	json_add_str(d, v, "message", ct->message);
-	json_add_str(d, v, "log_path", json_str(ct->req, "log_path"));
+	json_add_str(d, v, "log_path", ct->log_path);
 	json_add_str(d, v, "cgroup", ct->cgroup);
 	json_add_str(d, v, "boot_id", ct->shim->boot_id);
 	if (ct->making)
@@ -55,9 +65,10 @@ yyjson_mut_val *ctr_json(struct container *ct, yyjson_mut_doc *d)
 		yyjson_mut_obj_add_val(
 			d, v, "user",
 			yyjson_val_mut_copy(d, yyjson_doc_get_root(ct->user)));
-	if (json_obj(ct->req, "meta"))
-		yyjson_mut_obj_add_val(d, v, "meta",
-				       yyjson_val_mut_copy(d, json_obj(ct->req, "meta")));
+	if (ct->meta)
+		yyjson_mut_obj_add_val(
+			d, v, "meta",
+			yyjson_val_mut_copy(d, yyjson_doc_get_root(ct->meta)));
 	return v;
 }
 
@@ -99,7 +110,8 @@ void ctr_save_all(struct shim *s)
 		if (ct->making)
 			continue;
 		if (save_as(ct, ct->id, &err) < 0 ||
-		    shim_record(s->rootfd, path, SHIM_KIND_SPEC, ct->doc, &err) < 0)
+		    record_write(s->rootfd, path, SHIM_KIND_SPEC, ct->request,
+				 strlen(ct->request), false, &err) < 0)
 			log_error(&s->log, "container %s: %s", ct->id, err.msg);
 	}
 }
@@ -153,9 +165,11 @@ static void ctr_free(struct container *ct)
 	fd_close(&ct->stdin_fd);
 	fd_close(&ct->pidfd);
 	logger_done(&ct->log);
-	json_free(&ct->doc);
-	json_free(&ct->user);
 	buf_done(&ct->filter);
+	json_free(&ct->meta);
+	json_free(&ct->user);
+	free(ct->request);
+	free(ct->log_path);
 	free(ct->message);
 	free(ct->cgroup);
 	free(ct->id);
@@ -184,13 +198,15 @@ static int create_work(void *arg, struct work_result *res, struct err *err)
 	struct shim *s = cr->ct->shim;
 	JSON_MUT_AUTO d = json_new();
 	STR_AUTO path = xasprintf("containers/%s", cr->name);
+	JSON_AUTO doc = container_request(cr->ct);
 	FD_AUTO dir = file_open_dir(s->rootfd, path, true, 0700, err);
 
 	if (dir < 0 ||
 	    record_write(dir, SHIM_FILE_CONFIG, SHIM_KIND_CONFIG, cr->config.data,
 			 cr->config.len, false, err) < 0 ||
-	    shim_record(dir, SHIM_FILE_SPEC, SHIM_KIND_SPEC, cr->ct->doc, err) < 0 ||
-	    launch_prepare(s, cr->ct->req, dir, d, yyjson_mut_doc_get_root(d), err) < 0)
+	    shim_record(dir, SHIM_FILE_SPEC, SHIM_KIND_SPEC, doc, err) < 0 ||
+	    launch_prepare(s, yyjson_doc_get_root(doc), dir, d,
+			   yyjson_mut_doc_get_root(d), err) < 0)
 		return -1;
 	json_write(d, false, &res->out);
 	return 0;
@@ -252,13 +268,20 @@ static void on_drain_timer(struct loop_timer *t);
 static struct container *ctr_new(struct shim *s, struct chan_msg *m)
 {
 	struct container *ct = xcalloc(1, sizeof(*ct));
+	yyjson_val *req = m->json;
+	BUF_AUTO text = {0};
 
 	ct->shim = s;
-	ct->doc = m->doc;
-	ct->req = m->json;
-	m->doc = NULL;
-	ct->id = xstrdup(str_or_empty(json_str(ct->req, "id")));
-	ct->created_at = json_i64(ct->req, "created_at", 1);
+	json_write_val(req, false, &text);
+	ct->request = xstrdup(buf_str(&text));
+	if (json_obj(req, "meta"))
+		ct->meta = json_copy(json_obj(req, "meta"));
+	ct->id = xstrdup(str_or_empty(json_str(req, "id")));
+	ct->log_path = xstrdup(str_or_empty(json_str(req, "log_path")));
+	ct->stop_signal = (int)json_i64(req, "stop_signal", SIGTERM);
+	ct->tty = json_bool(req, "tty", false);
+	ct->has_stdin = json_bool(req, "stdin", false);
+	ct->created_at = json_i64(req, "created_at", 1);
 	ct->cgroup = launch_cgroup(s, ct->id);
 	ct->pidfd = ct->stdin_fd = ct->console = ct->log.fd = -1;
 	ct->kill.fn = on_kill_timer;
@@ -433,7 +456,7 @@ static int make_pipes(struct container *ct, int stdio[3], struct err *err)
 		if (watch_output(&ct->out[i], fds[0], err) < 0)
 			return -1;
 	}
-	if (json_bool(ct->req, "stdin", false)) {
+	if (ct->has_stdin) {
 		if (pipe2(fds, O_CLOEXEC) < 0)
 			return err_sys(err, errno, "pipe");
 		stdio[0] = fds[0];
@@ -465,9 +488,8 @@ void ctr_start(struct shim *s, struct chan *c, struct chan_msg *m)
 	ct->start = r;
 	st = xcalloc(1, sizeof(*st));
 	*st = (struct start){ct, {-1, -1, -1}};
-	if (logger_open(&ct->log, pod_str(s, "log_directory"),
-			str_or_empty(json_str(ct->req, "log_path")), &err) < 0 ||
-	    (!json_bool(ct->req, "tty", false) && make_pipes(ct, st->stdio, &err) < 0) ||
+	if (logger_open(&ct->log, pod_str(s, "log_directory"), ct->log_path, &err) < 0 ||
+	    (!ct->tty && make_pipes(ct, st->stdio, &err) < 0) ||
 	    work_start(s, start_work, start_done, st, &err) < 0) {
 		failed_to_start(ct, &err);
 		for (unsigned i = 0; i < 3; i++)
@@ -625,7 +647,7 @@ void ctr_stop(struct shim *s, struct chan *c, struct chan_msg *m)
 		return;
 	}
 	if (!ct->signalled) /* once, however often the call is retried */
-		ctr_signal(ct, (int)json_i64(ct->req, "stop_signal", SIGTERM));
+		ctr_signal(ct, ct->stop_signal);
 	ct->signalled = true;
 	when = time_mono() + timeout * NS_PER_SEC;
 	if (!ct->kill.loop || ct->kill.when > when)

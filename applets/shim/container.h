@@ -18,8 +18,12 @@ struct container {
 	struct list node;
 	struct shim *shim;
 	char *id;
-	yyjson_doc *doc;  /* the ctr.create request; read from its record when needed */
-	yyjson_val *req;  /* root of doc */
+	char *request; /* text of the ctr.create request; parsed, it takes four times the room */
+	/* of the request, for as long as the container is there */
+	yyjson_doc *meta; /* may be NULL */
+	char *log_path;
+	int stop_signal;
+	bool tty, has_stdin;
 	yyjson_doc *user; /* {uid gid groups} */
 	enum ctr_state state;
 	int64_t created_at, started_at, finished_at;
@@ -47,6 +51,8 @@ struct container {
 };
 
 struct container *ctr_by_id(struct shim *s, const char *id, struct err *err);
+/* The request by which the container was made; the caller frees it. */
+yyjson_doc *container_request(const struct container *ct);
 int ctr_signal(struct container *ct, int sig);
 yyjson_mut_val *ctr_json(struct container *ct, yyjson_mut_doc *d);
 

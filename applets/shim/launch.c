@@ -265,6 +265,8 @@ int launch_prepare(struct shim *s, yyjson_val *req, int dirfd, yyjson_mut_doc *d
 struct launch {
 	struct container *ct;
 	struct shim *shim;
+	yyjson_doc *doc;
+	yyjson_val *req; /* root of doc: the container's request */
 	struct arena arena;
 	struct oci_spec *spec;
 	struct oci_process *process;
@@ -275,8 +277,21 @@ struct launch {
 	int holder;	/* of systemd's scope: systemd_release() */
 };
 
+static void launch_init(struct launch *l, struct container *ct)
+{
+	*l = (struct launch){.ct = ct,
+			     .shim = ct->shim,
+			     .doc = container_request(ct),
+			     .rootfs = -1,
+			     .holder = -1,
+			     .target_pid_ns = -1,
+			     .console = {-1, -1}};
+	l->req = yyjson_doc_get_root(l->doc);
+}
+
 static void launch_done(struct launch *l)
 {
+	json_free(&l->doc);
 	while (l->nmounts)
 		fd_close(&l->mounts[--l->nmounts].fd);
 	fd_close(&l->rootfs);
@@ -288,24 +303,27 @@ static void launch_done(struct launch *l)
 }
 
 /* The part of the environment that is not UTF-8. */
-static void set_raw_env(struct oci_process *p, struct container *ct, struct arena *a)
+static void set_raw_env(struct launch *l)
 {
 	yyjson_val *v;
 
-	json_each (v, json_arr(ct->req, "raw_env")) {
+	json_each (v, json_arr(l->req, "raw_env")) {
 		const char *text = str_or_empty(json_str(v, "value"));
 		BUF_AUTO value = {0};
 
 		if (base64_decode(&value, text, strlen(text)) == 0)
-			oci_process_setenv(p, a, str_or_empty(json_str(v, "key")),
+			oci_process_setenv(l->process, &l->arena,
+					   str_or_empty(json_str(v, "key")),
 					   buf_str(&value));
 	}
 }
 
 /* The identity that was resolved when the container was made, and its home. */
-static void set_user(struct oci_process *p, struct container *ct, struct arena *a)
+static void set_user(struct launch *l)
 {
-	yyjson_val *u = yyjson_doc_get_root(ct->user), *v;
+	struct oci_process *p = l->process;
+	struct arena *a = &l->arena;
+	yyjson_val *u = yyjson_doc_get_root(l->ct->user), *v;
 	yyjson_val *list = json_arr(u, "groups");
 	gid_t *groups = arena_array(a, list ? yyjson_arr_size(list) : 0, sizeof(gid_t));
 	bool has_home = false, has_host = false;
@@ -328,7 +346,7 @@ static void set_user(struct oci_process *p, struct container *ct, struct arena *
 			*host = 0;
 		oci_process_setenv(p, a, "HOSTNAME", host);
 	}
-	set_raw_env(p, ct, a);
+	set_raw_env(l);
 }
 
 static int mount_root(struct launch *l, struct err *err)
@@ -338,7 +356,7 @@ static int mount_root(struct launch *l, struct err *err)
 
 	if (dir < 0)
 		return -1;
-	l->rootfs = rootfs_mount(l->shim, l->ct->req, dir, err);
+	l->rootfs = rootfs_mount(l->shim, l->req, dir, err);
 	return l->rootfs < 0 ? -1 : 0;
 }
 
@@ -368,7 +386,7 @@ static int clone_shm(struct launch *l, struct err *err)
 /* What takes the place of the spec's mounts. */
 static int make_mounts(struct launch *l, struct err *err)
 {
-	yyjson_val *images = json_arr(l->ct->req, "image_volumes"), *v;
+	yyjson_val *images = json_arr(l->req, "image_volumes"), *v;
 
 	l->mounts = arena_array(&l->arena, (images ? yyjson_arr_size(images) : 0) + 1,
 				sizeof(*l->mounts));
@@ -412,8 +430,8 @@ static int set_namespaces(struct launch *l, struct oci_start *how, struct err *e
 		      {OCI_NS_NET, POD_NS_NET},
 		      {OCI_NS_IPC, POD_NS_IPC},
 		      {OCI_NS_UTS, POD_NS_UTS}};
-	const char *mode = str_or_empty(json_str(l->ct->req, "pid"));
-	const char *target = json_str(l->ct->req, "pid_target");
+	const char *mode = str_or_empty(json_str(l->req, "pid"));
+	const char *target = json_str(l->req, "pid_target");
 
 	for (size_t i = 0; i < ARRAY_LEN(shared); i++)
 		how->ns_fds[shared[i].oci] = l->shim->pod.ns[shared[i].pod];
@@ -478,12 +496,12 @@ static int make_cgroup(struct launch *l, struct err *err)
 
 static int prepare(struct launch *l, struct oci_start *how, struct err *err)
 {
-	if (load_spec(l->ct->req, &l->arena, &l->spec, err) < 0)
+	if (load_spec(l->req, &l->arena, &l->spec, err) < 0)
 		return -1;
 	l->process = oci_spec_process(l->spec);
-	set_user(l->process, l->ct, &l->arena);
-	if (add_devices(l->ct->req, l->spec, &l->arena, err) < 0 ||
-	    check_volumes(json_arr(json_obj(l->ct->req, "spec"), "mounts"), err) < 0 ||
+	set_user(l);
+	if (add_devices(l->req, l->spec, &l->arena, err) < 0 ||
+	    check_volumes(json_arr(json_obj(l->req, "spec"), "mounts"), err) < 0 ||
 	    mount_root(l, err) < 0 || make_mounts(l, err) < 0 ||
 	    set_namespaces(l, how, err) < 0)
 		return -1;
@@ -522,18 +540,14 @@ static const char *seccomp_cache(struct launch *l)
 pid_t launch_start(struct container *ct, const int stdio[3], int *ret_console,
 		   struct err *err)
 {
-	__attribute__((cleanup(launch_done))) struct launch l = {.ct = ct,
-								 .shim = ct->shim,
-								 .rootfs = -1,
-								 .holder = -1,
-								 .target_pid_ns = -1,
-								 .console = {-1, -1}};
+	__attribute__((cleanup(launch_done))) struct launch l;
 	struct oci_start how;
 	struct oci_started started;
 	BUF_AUTO warnings = {0};
 	struct err ignored;
 	int r;
 
+	launch_init(&l, ct);
 	oci_start_init(&how);
 	r = prepare(&l, &how, err);
 	if (r == 0) {
@@ -581,25 +595,21 @@ int launch_outcome(int errfd, struct err *err)
 pid_t launch_exec(struct container *ct, const struct launch_exec *x, int *ret_errfd,
 		  int *ret_console, struct err *err)
 {
-	__attribute__((cleanup(launch_done))) struct launch l = {.ct = ct,
-								 .shim = ct->shim,
-								 .rootfs = -1,
-								 .holder = -1,
-								 .target_pid_ns = -1,
-								 .console = {-1, -1}};
+	__attribute__((cleanup(launch_done))) struct launch l;
 	struct oci_exec how;
 	struct oci_process process;
 	struct oci_started started;
 	BUF_AUTO warnings = {0};
 
-	if (load_spec(ct->req, &l.arena, &l.spec, err) < 0 ||
+	launch_init(&l, ct);
+	if (load_spec(l.req, &l.arena, &l.spec, err) < 0 ||
 	    (x->tty && sock_pair(l.console, err) < 0))
 		return -1;
 	if (!ct->filter.len &&
 	    oci_seccomp_compile(l.spec, seccomp_cache(&l), &ct->filter, err) < 0)
 		return -1;
 	l.process = oci_spec_process(l.spec);
-	set_user(l.process, ct, &l.arena);
+	set_user(&l);
 	if (x->tty)
 		oci_process_setenv(l.process, &l.arena, "TERM", "xterm");
 	process = *l.process;

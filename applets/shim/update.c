@@ -6,6 +6,7 @@
 #include "cgroup/cgroup.h"
 #include "shim/container.h"
 #include "shim/launch.h"
+#include "store/record.h"
 
 struct update {
 	struct shim *s;
@@ -58,23 +59,22 @@ static void merge(yyjson_mut_doc *d, yyjson_mut_val *to, yyjson_val *from)
 /* The container's own request has the new limits from now on: a start takes them from it. */
 static void keep(struct container *ct, yyjson_val *resources)
 {
-	JSON_MUT_AUTO d = yyjson_doc_mut_copy(ct->doc, NULL);
+	JSON_AUTO doc = container_request(ct);
+	JSON_MUT_AUTO d = yyjson_doc_mut_copy(doc, NULL);
 	yyjson_mut_val *to =
 		yyjson_mut_ptr_get(yyjson_mut_doc_get_root(d), "/spec/linux/resources");
 	STR_AUTO path = xasprintf("containers/%s/" SHIM_FILE_SPEC, ct->id);
-	yyjson_doc *merged;
+	BUF_AUTO text = {0};
 	struct err err;
 
 	if (!to)
 		return;
 	merge(d, to, resources);
-	merged = yyjson_mut_doc_imut_copy(d, NULL);
-	if (!merged)
-		err_oom(0);
-	json_free(&ct->doc);
-	ct->doc = merged;
-	ct->req = yyjson_doc_get_root(merged);
-	if (shim_record(ct->shim->rootfd, path, SHIM_KIND_SPEC, ct->doc, &err) < 0)
+	json_write(d, false, &text);
+	free(ct->request);
+	ct->request = xstrdup(buf_str(&text));
+	if (record_write(ct->shim->rootfd, path, SHIM_KIND_SPEC, text.data, text.len,
+			 false, &err) < 0)
 		log_error(&ct->shim->log, "container %s: %s", ct->id, err.msg);
 }
 
