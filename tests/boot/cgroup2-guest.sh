@@ -377,6 +377,19 @@ test_the_oci_runtime()
 		fail "/dev/mem can be opened"
 	$oci delete -f c || fail "delete"
 	[ ! -e $g ] || fail "the group is still there"
+	# kernels from 6.12.13 on kill at birth whom such a group's process makes in another
+	mkdir $top/killed
+	# shellcheck disable=SC2016
+	in_killed='echo $$ >/sys/fs/cgroup/killed/cgroup.procs && exec "$@"'
+	sh -c "$in_killed" sh sleep 1000 &
+	until_equal processes 1 sh -c "wc -l <$top/killed/cgroup.procs"
+	echo 1 >$top/killed/cgroup.kill
+	wait $! || true
+	sh -c "$in_killed" sh $oci run -d -b "$b" c >$t/oci.log 2>&1 || fail "run: $(cat $t/oci.log)"
+	equal "after cgroup.kill" "$(sh -c "$in_killed" sh $oci exec c busybox cat /proc/self/cgroup)" 0::/
+	equal "its group" "$(wc -l <$g/cgroup.procs)" 2
+	$oci delete -f c || fail "delete"
+	rmdir $top/killed
 	bundle '{"unified": {"nosuch.max": "1"}}'
 	$oci run -b "$b" c 2>$t/oci.log && fail "an unknown controller was taken"
 	grep -q 'controller .*nosuch.* not available' $t/oci.log || fail "$(cat $t/oci.log)"
