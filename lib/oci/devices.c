@@ -409,18 +409,15 @@ static int hide_one(struct oci_root *r, int table, uint64_t root, struct err *er
 
 int oci_hide_host(struct oci_root *r, struct err *err)
 {
-	struct file_handle none = {.handle_bytes = 0};
 	/* it can be read when the last procfs is gone, too */
 	FD_AUTO table = file_open(AT_FDCWD, "/proc/self/mountinfo", O_RDONLY, 0, err);
-	int id = 0, done = 1;
+	uint64_t id;
+	int done = 1;
 
-	if (table < 0)
+	if (table < 0 || mount_id(r->fd, &id, err) < 0)
 		return -1;
-	if (name_to_handle_at(r->fd, "", &none, &id, AT_EMPTY_PATH) < 0 &&
-	    errno != EOVERFLOW)
-		return err_sys(err, errno, "mount id of the root");
 	for (int i = 0; done > 0 && i < MAX_HIDDEN; i++)
-		done = hide_one(r, table, (uint64_t)(unsigned)id, err);
+		done = hide_one(r, table, id, err);
 	return done > 0 ? err_set(err, ERR_EXHAUSTED, "too many procfs and sysfs mounts")
 			: done;
 }

@@ -204,14 +204,13 @@ uint64_t oci_root_mount_id(const struct oci_start *how)
 {
 	FD_AUTO dir =
 		open(how->bundle ? how->bundle : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct file_handle none = {.handle_bytes = 0};
-	int id = 0;
+	FD_AUTO root =
+		dir < 0 ? -1
+			: openat(dir, how->spec->root, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct err ignored;
+	uint64_t id;
 
-	/* without room for the handle it still says the mount */
-	if (dir < 0 || (name_to_handle_at(dir, how->spec->root, &none, &id, 0) < 0 &&
-			errno != EOVERFLOW))
-		return 0;
-	return (uint64_t)(unsigned)id;
+	return root < 0 || mount_id(root, &id, &ignored) < 0 ? 0 : id;
 }
 
 void oci_unprepare(struct oci_plan *p)

@@ -481,8 +481,7 @@ int mount_overlay(const struct mount_overlay *o, struct err *err)
 	return fd;
 }
 
-/* The id of the mount that fd is on, from its fdinfo. */
-static int mount_id(int fd, uint64_t *ret, struct err *err)
+int mount_id(int fd, uint64_t *ret, struct err *err)
 {
 	char path[48];
 	BUF_AUTO text = {0};

@@ -23,6 +23,12 @@ int mount_clone(int dirfd, const char *path, bool recursive, struct err *err);
 int mount_set(int mount_fd, bool recursive, uint64_t set, uint64_t clear,
 	      uint64_t propagation, struct err *err);
 
+/*
+ * The id of the mount that fd is on, as mountinfo has it: from fdinfo, since file handles
+ * (name_to_handle_at) are nothing that an overlay has. 0 or -1.
+ */
+int mount_id(int fd, uint64_t *ret, struct err *err);
+
 /* How the mount that a path lies on takes part in propagation: a set of these, 0: private. */
 enum { MOUNT_SHARED = 1, MOUNT_SLAVE = 2 };
 int mount_propagation(const char *path, unsigned *ret, struct err *err);
