@@ -1,4 +1,4 @@
-/* device: devices that come and go (uevents), and the watchdog. */
+/* device: devices that come and go (uevents), the power button, and the watchdog. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -11,11 +11,14 @@
 #include "base/time.h"
 #include "init/init.h"
 #include "os/fd.h"
+#include "os/netlink.h"
+#include "wire/genl.h"
 
 enum { MODULES_S = 60, LINKS_S = 30, BUFFER = 4 << 20 };
 
 /* --- uevents: only whether there is something to do; children look at what -------------------- */
 
+/* Of any of them: two that look at all devices at a time do no harm. */
 void device_modules_done(struct init *in, int status)
 {
 	(void)status;
@@ -50,17 +53,11 @@ void device_check(struct init *in)
 	}
 }
 
-static void on_done(struct init *in, int status)
-{
-	(void)status;
-	node_sysctls(in);
-}
-
 int device_module(struct init *in, const char *name)
 {
 	const char *const words[] = {"module", name, NULL};
 
-	return job_start(in, words, MODULES_S, on_done);
+	return job_start(in, words, MODULES_S, device_modules_done);
 }
 
 static void on_uevent(struct loop_fd *src, unsigned events)
@@ -83,22 +80,58 @@ static void on_uevent(struct loop_fd *src, unsigned events)
 	device_check(in);
 }
 
-void device_listen(struct init *in)
+/* --- the power button of machines with ACPI ------------------------------------------------- */
+
+static void on_acpi(struct loop_fd *src, unsigned events)
 {
-	struct sockaddr_nl sa = {.nl_family = AF_NETLINK, .nl_groups = 1};
-	FD_AUTO fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-			    NETLINK_KOBJECT_UEVENT);
+	struct init *in = container_of(src, struct init, acpi);
+	char text[1024];
+	ssize_t n;
+
+	(void)events;
+	while ((n = recv(src->fd, text, sizeof(text), MSG_DONTWAIT)) > 0)
+		if (memmem(text, (size_t)n, "button/power", 12))
+			stop_begin(in, INITCTL_POWEROFF, "power button");
+}
+
+/* The group in which the kernel tells of them; 0: there is none. */
+static unsigned acpi_group(void)
+{
+	BUF_AUTO request = {0}, reply = {0};
+	struct err err;
+	FD_AUTO fd = netlink_open(NETLINK_GENERIC, &err);
+
+	genl_family_get(&request, "acpi_event");
+	if (fd < 0 || netlink_call(fd, request.data, request.len, &reply, &err) < 0)
+		return 0;
+	return genl_family_group(reply.data, reply.len);
+}
+
+static void hear(struct init *in, int protocol, unsigned group, struct loop_fd *src)
+{
+	const unsigned groups[] = {group, 0};
 	int size = BUFFER;
 	struct err err;
+	FD_AUTO fd = netlink_listen(protocol, groups, &err);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
-		say(in, SAY_WARN, "devices", "no uevents: %s", strerror(errno));
+	src->fd = fd;
+	if (fd < 0 || loop_fd_add(in->loop, src, LOOP_IN, &err) < 0) {
+		say(in, SAY_WARN, "devices", "%s", err.msg);
 		return;
 	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-	in->uevents = (struct loop_fd){.fn = on_uevent, .fd = fd};
-	if (loop_fd_add(in->loop, &in->uevents, LOOP_IN, &err) == 0)
-		fd_take(&fd);
+	fd_take(&fd);
+}
+
+void device_listen(struct init *in)
+{
+	unsigned acpi = acpi_group();
+
+	in->uevents.fn = on_uevent;
+	hear(in, NETLINK_KOBJECT_UEVENT, 1, &in->uevents);
+	in->acpi.fn = on_acpi;
+	if (acpi)
+		hear(in, NETLINK_GENERIC, acpi, &in->acpi);
 }
 
 /* --- the watchdog --------------------------------------------------------------------------- */

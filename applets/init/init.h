@@ -131,7 +131,7 @@ struct init {
 	struct service *log; /* the keeper of log files */
 	struct job jobs[JOBS];
 	struct client clients[CLIENTS];
-	struct loop_fd control, notify, uevents;
+	struct loop_fd control, notify, uevents, acpi;
 	int log_socket[2]; /* ours, the keeper's */
 	unsigned nphases;
 	struct phase phases[PHASES];
@@ -187,7 +187,7 @@ void node_sysctls(struct init *in);
 void node_name(struct init *in);
 void node_consoles(struct init *in);
 
-/* device.c: uevents and the watchdog */
+/* device.c: uevents, the power button, the watchdog */
 void device_listen(struct init *in);
 void device_check(struct init *in);
 void device_modules_done(struct init *in, int status); /* the end of a job */

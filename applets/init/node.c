@@ -30,16 +30,16 @@ static bool from_rtc(int64_t *ret)
 {
 	FD_AUTO fd = open("/dev/rtc0", O_RDONLY | O_CLOEXEC);
 	struct rtc_time t = {0};
-	struct tm tm = {0};
+	struct tm tm;
 
 	if (fd < 0 || syscall(SYS_ioctl, fd, (unsigned long)RTC_RD_TIME, &t) < 0)
 		return false; /* s390x has none */
-	tm.tm_sec = t.tm_sec;
-	tm.tm_min = t.tm_min;
-	tm.tm_hour = t.tm_hour;
-	tm.tm_mday = t.tm_mday;
-	tm.tm_mon = t.tm_mon;
-	tm.tm_year = t.tm_year;
+	tm = (struct tm){.tm_sec = t.tm_sec,
+			 .tm_min = t.tm_min,
+			 .tm_hour = t.tm_hour,
+			 .tm_mday = t.tm_mday,
+			 .tm_mon = t.tm_mon,
+			 .tm_year = t.tm_year};
 	*ret = timegm(&tm);
 	return true;
 }

@@ -388,11 +388,13 @@ static struct service *add(struct init *in, const struct node_service *def,
 
 static void add_log(struct init *in)
 {
-	struct node_service def = {.name = "log", .ready = "none", .stop_timeout = 3};
+	static const struct node_service def = {.name = "log",
+						.argv = INITJOB "\0log\0",
+						.ready = "none",
+						.stop_signal = "TERM",
+						.stop_timeout = 3,
+						.oom_score_adj = -900};
 
-	memcpy(def.argv, INITJOB "\0log\0", sizeof(INITJOB "\0log\0"));
-	def.oom_score_adj = -900;
-	str_copy(def.stop_signal, sizeof(def.stop_signal), "TERM");
 	in->log = add(in, &def, "log");
 }
 

@@ -83,8 +83,7 @@ __attribute__((noreturn)) static void child(const struct birth *b)
 	_exit(127);
 }
 
-/* A fork; 0 in the child. */
-static pid_t fork_child(int *ret_pidfd)
+static pid_t give_birth(const struct birth *b, int *ret_pidfd)
 {
 	int pidfd = -1;
 	struct clone_args args = {.flags = CLONE_PIDFD, .exit_signal = SIGCHLD};
@@ -92,6 +91,8 @@ static pid_t fork_child(int *ret_pidfd)
 
 	args.pidfd = (uintptr_t)&pidfd;
 	pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (pid == 0)
+		child(b);
 	if (pid > 0)
 		*ret_pidfd = pidfd;
 	return (pid_t)pid;
@@ -107,17 +108,13 @@ pid_t spawn_job(const char *const *words, const int fds[4], int *ret_pidfd)
 {
 	struct birth b = {.argv = {INITJOB}, .cgroup_fd = -1, .keep_caps = true};
 	size_t n = 1;
-	pid_t pid;
 
 	while (*words && n < WORDS - 1)
 		b.argv[n++] = *words++;
 	b.env[0] = base_env[0];
 	b.env[1] = base_env[1];
 	memcpy(b.fds, fds, sizeof(b.fds));
-	pid = fork_child(ret_pidfd);
-	if (pid == 0)
-		child(&b);
-	return pid;
+	return give_birth(&b, ret_pidfd);
 }
 
 /* Adds the words of a list that an empty one ends. */
@@ -181,9 +178,7 @@ int spawn(struct service *s, struct err *err)
 	b.cgroup_fd = s->cgroup_fd;
 	if (s == s->init->log)
 		b.fds[3] = s->init->log_socket[1];
-	pid = fork_child(&s->pidfd);
-	if (pid == 0)
-		child(&b);
+	pid = give_birth(&b, &s->pidfd);
 	if (pid < 0)
 		return err_sys(err, errno, "fork");
 	s->pid = pid;

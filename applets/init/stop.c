@@ -19,10 +19,14 @@ enum { POLL_MS = 50, BACKSTOP_S = 60 };
 
 static void next_step(struct init *in);
 
-static const char *verb_name(enum initctl_verb v)
-{
-	return v == INITCTL_HALT ? "halt" : v == INITCTL_POWEROFF ? "poweroff" : "reboot";
-}
+static const struct {
+	const char *name;
+	int how; /* reboot(2) */
+} verbs[INITCTL_VERBS] = {
+	[INITCTL_HALT] = {"halt", (int)RB_HALT_SYSTEM},
+	[INITCTL_POWEROFF] = {"poweroff", (int)RB_POWER_OFF},
+	[INITCTL_REBOOT] = {"reboot", (int)RB_AUTOBOOT},
+};
 
 static void on_job(struct init *in, int status)
 {
@@ -93,7 +97,7 @@ static bool children_left(struct init *in)
 static void save(struct init *in)
 {
 	if (in->machine)
-		job(in, "goodbye", verb_name(in->stop.verb), in->stop.why, 5);
+		job(in, "goodbye", verbs[in->stop.verb].name, in->stop.why, 5);
 }
 
 static void unmount(struct init *in)
@@ -110,21 +114,16 @@ static void flush(struct init *in)
 
 static void finish(struct init *in)
 {
-	static const int how[INITCTL_VERBS] = {
-		[INITCTL_HALT] = (int)RB_HALT_SYSTEM,
-		[INITCTL_POWEROFF] = (int)RB_POWER_OFF,
-		[INITCTL_REBOOT] = (int)RB_AUTOBOOT,
-	};
 	pid_t pid;
 
-	say(in, SAY_INFO, "stop", "%s", verb_name(in->stop.verb));
+	say(in, SAY_INFO, "stop", "%s", verbs[in->stop.verb].name);
 	/* the rest is the hardware's to bound; a machine that is halted stands still */
 	watchdog_leave(in, in->stop.verb == INITCTL_HALT);
 	/* the caller of reboot(2) may exit in the kernel, and PID 1 must not */
 	pid = fork();
 	if (pid > 0)
 		return;
-	reboot(how[in->stop.verb]);
+	reboot(verbs[in->stop.verb].how);
 	if (pid == 0)
 		_exit(1);
 	if (in->stop.verb == INITCTL_POWEROFF)
@@ -213,7 +212,7 @@ void stop_begin(struct init *in, enum initctl_verb verb, const char *why)
 		return;
 	in->stop.verb = verb;
 	str_copy(in->stop.why, sizeof(in->stop.why), why);
-	say(in, SAY_WARN, "stop", "%s: %s", verb_name(verb), why);
+	say(in, SAY_WARN, "stop", "%s: %s", verbs[verb].name, why);
 	/* as long as the loop turns it is petted */
 	if (in->watchdog >= 0)
 		syscall(SYS_ioctl, in->watchdog, (unsigned long)WDIOC_SETTIMEOUT,

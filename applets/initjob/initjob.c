@@ -214,30 +214,17 @@ static int job_coldplug(char **args, struct err *err)
 	return n < 0 ? -1 : 0;
 }
 
-/* What no device asks for: the image's list, and that of the configuration. */
-static int job_late(char **args, struct err *err)
+/* "module NAME", or what no device asks for: the image's list, and that of the configuration. */
+static int job_load(char **args, struct err *err)
 {
 	struct modules m;
 
-	(void)args;
 	(void)err;
 	if (!open_modules(&m))
 		return 0;
-	for (unsigned i = 0; i < config.nload; i++)
+	for (unsigned i = 0; !args[0] && i < config.nload; i++)
 		load(&m, config.load[i]);
-	load(&m, "@late");
-	close_modules(&m);
-	return 0;
-}
-
-static int job_module(char **args, struct err *err)
-{
-	struct modules m;
-
-	(void)err;
-	if (!open_modules(&m))
-		return 1;
-	load(&m, args[0]);
+	load(&m, args[0] ? args[0] : "@late");
 	close_modules(&m);
 	return 0;
 }
@@ -255,7 +242,7 @@ static const struct {
 	int (*run)(char **args, struct err *err);
 } verbs[] = {
 	{"config", 0, 1, job_config},	  {"coldplug", 0, 0, job_coldplug},
-	{"late", 0, 0, job_late},	  {"module", 1, 1, job_module},
+	{"late", 0, 0, job_load},	  {"module", 1, 1, job_load},
 	{"devlinks", 0, 0, job_devlinks}, {"state", 1, 1, job_state},
 	{"payload", 0, 0, job_payload},	  {"ident", 0, 0, job_ident},
 	{"log", 0, 0, job_log},		  {"stop-pods", 0, 0, job_stop_pods},

@@ -158,12 +158,9 @@ int job_log(char **args, struct err *err)
 	(void)err;
 	sigaction(SIGTERM, &sa, NULL);
 	mkdir(DIR_OF_LOGS, 0755);
-	while (!leaving) {
-		int n = poll(&p, 1, -1);
-
-		if (n > 0 && !take())
+	while (!leaving)
+		if (poll(&p, 1, -1) > 0 && !take())
 			break;
-	}
 	for (int i = 0; i < LOGS && files[i].name[0]; i++)
 		drain(&files[i]);
 	return 0;

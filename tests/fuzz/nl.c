@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "wire/ctnl.h"
+#include "wire/genl.h"
 #include "wire/nft.h"
 #include "wire/nl.h"
 #include "wire/rtnl.h"
@@ -56,6 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct nl_view v = {data, size};
 	struct nl_msg m;
 
+	genl_family_group(data, size);
 	while (nl_next(&v, &m)) {
 		if (m.body.len > size || v.len > size)
 			abort();

@@ -44,6 +44,15 @@ def test_signals_and_keys(_):
             ended(node, want, 60)
 
 
+def test_the_power_button(_):
+    """What a hypervisor presses to shut down a guest."""
+    with boot.Node(net=None) as node:
+        node.ready()
+        node.until("lsmod", "(?m)^button ", 30)
+        node.qmp.ask("system_powerdown")
+        ended(node, "guest-shutdown", 60)
+
+
 def test_halt_stands_still(_):
     """Halted is halted, by command and by signal: no watchdog turns it into a reboot."""
     for what in ("halt", "kill -USR1 1"):

@@ -1,6 +1,7 @@
 /* nl, rtnl and nft: what is built is well-formed, and replies are read as far as they go. */
 #include "unit.h"
 
+#include <linux/genetlink.h>
 #include <linux/if_link.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -11,6 +12,7 @@
 
 #include "base/num.h"
 #include "wire/ctnl.h"
+#include "wire/genl.h"
 #include "wire/nft.h"
 #include "wire/nl.h"
 #include "wire/rtnl.h"
@@ -322,6 +324,44 @@ TEST(connection_requests)
 	m.type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW;
 	CHECK(ctnl_parse(&m, &flow));
 	CHECK_INT(flow.port, 5353);
+}
+
+/* The answer about a family, as the kernel puts it together; and every shorter one. */
+TEST(genl_groups)
+{
+	const struct genlmsghdr head = {.cmd = CTRL_CMD_NEWFAMILY, .version = 2};
+	BUF_AUTO b = {0};
+	size_t message, groups, one;
+	struct nl_view v;
+	struct nl_msg m;
+
+	genl_family_get(&b, "acpi_event");
+	v = view(&b);
+	CHECK(nl_next(&v, &m));
+	CHECK_INT(m.type, GENL_ID_CTRL);
+	CHECK(nl_take(&m.body, sizeof(head)));
+	check_attrs(m.body, 0);
+	buf_reset(&b);
+	message = nl_begin(&b, GENL_ID_CTRL, 0);
+	nl_put(&b, &head, sizeof(head));
+	nl_attr_str(&b, CTRL_ATTR_FAMILY_NAME, "acpi_event");
+	nl_attr_u16(&b, CTRL_ATTR_FAMILY_ID, 22);
+	groups = nl_nest(&b, CTRL_ATTR_MCAST_GROUPS);
+	one = nl_nest(&b, 1);
+	nl_attr_u32(&b, CTRL_ATTR_MCAST_GRP_ID, 7);
+	nl_attr_str(&b, CTRL_ATTR_MCAST_GRP_NAME, "acpi_mc_group");
+	nl_nest_end(&b, one);
+	nl_nest_end(&b, groups);
+	nl_end(&b, message);
+	CHECK_INT(genl_family_group(b.data, b.len), 7);
+	for (size_t n = 0; n < b.len; n++)
+		CHECK_INT(genl_family_group(b.data, n), 0);
+	buf_reset(&b);
+	message = nl_begin(&b, GENL_ID_CTRL, 0);
+	nl_put(&b, &head, sizeof(head));
+	nl_attr_str(&b, CTRL_ATTR_FAMILY_NAME, "no groups");
+	nl_end(&b, message);
+	CHECK_INT(genl_family_group(b.data, b.len), 0);
 }
 
 TEST(nft_long_comment_is_cut)
