@@ -79,9 +79,7 @@ TEST(refuses_contradictions)
 		"mappings without a user namespace");
 	refused("", "", "\"sysctl\":{\"net.ipv4.ip_forward\":\"1\"}",
 		"net.ipv4.ip_forward");
-	refused("\"domainname\":\"h\"", "",
-		"\"namespaces\":[{\"type\":\"uts\"}],"
-		"\"sysctl\":{\"kernel.domainname\":\"g\"}",
+	refused("\"domainname\":\"h\"", "", "\"sysctl\":{\"kernel.domainname\":\"g\"}",
 		"kernel.domainname: conflicts with domainname");
 	refused("", "", "\"sysctl\":{\"kernel.panic\":\"1\"}", "kernel.panic");
 	refused("", "", "\"sysctl\":{\"kernel/../../x\":\"1\"}", "bad name");
