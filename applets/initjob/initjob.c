@@ -95,43 +95,45 @@ static void add_preload(struct node_config *c)
 		memcpy(c->crid + n, setting, sizeof(setting));
 }
 
+static void add_option(struct node_service *s, const char *option, const char *value)
+{
+	size_t n = 0;
+
+	while (s->argv[n])
+		n += strlen(s->argv + n) + 1;
+	snprintf(s->argv + n, sizeof(s->argv) - n - 1, "%s=%s", option, value);
+}
+
 static void add_kubelet(struct node_config *c)
 {
 	static const char path[] = "/payload/bin/kubelet";
-	static const char *const words[] = {
-		path,
-		"--container-runtime-endpoint=unix:///run/cribox/crid.sock",
-		"--root-dir=/var/lib/kubelet",
-		"--cgroup-driver=cgroupfs",
-		"--kubelet-cgroups=/cribox/kubelet",
-		"--runtime-cgroups=/cribox/crid",
-	};
-	static const struct {
-		const char *file, *option;
-	} optional[] = {
-		{"/var/lib/kubelet/config.yaml", "--config"},
-		{"/etc/kubernetes/kubelet.conf", "--kubeconfig"},
-		{"/etc/kubernetes/bootstrap-kubelet.conf", "--bootstrap-kubeconfig"},
-	};
+	static const char config_file[] = "/var/lib/kubelet/config.yaml",
+			  bootstrap[] = "/etc/kubernetes/bootstrap-kubelet.conf",
+			  kubeconfig[] = "/etc/kubernetes/kubelet.conf";
 	struct node_service *s = add_service(c, "kubelet", path);
-	size_t n = 0;
+	bool joins;
 
 	if (!s)
 		return;
 	snprintf(s->ready, sizeof(s->ready), "notify");
 	s->stop_timeout = 30;
 	s->oom_score_adj = -999;
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		n += (size_t)snprintf(s->argv + n, sizeof(s->argv) - n, "%s", words[i]) +
-		     1;
-	for (size_t i = 0; i < ARRAY_LEN(optional); i++)
-		if (access(optional[i].file, R_OK) == 0)
-			n += (size_t)snprintf(s->argv + n, sizeof(s->argv) - n, "%s=%s",
-					      optional[i].option, optional[i].file) +
-			     1;
-	if (access(optional[0].file, R_OK) < 0)
-		snprintf(s->argv + n, sizeof(s->argv) - n,
-			 "--pod-manifest-path=/etc/kubernetes/manifests");
+	str_copy(s->argv, sizeof(s->argv), path);
+	add_option(s, "--container-runtime-endpoint", "unix:///run/cribox/crid.sock");
+	add_option(s, "--root-dir", "/var/lib/kubelet");
+	add_option(s, "--cgroup-driver", "cgroupfs");
+	add_option(s, "--kubelet-cgroups", "/cribox/kubelet");
+	add_option(s, "--runtime-cgroups", "/cribox/crid");
+	if (access(config_file, R_OK) == 0)
+		add_option(s, "--config", config_file);
+	else
+		add_option(s, "--pod-manifest-path", "/etc/kubernetes/manifests");
+	joins = access(bootstrap, R_OK) == 0;
+	if (joins)
+		add_option(s, "--bootstrap-kubeconfig", bootstrap);
+	/* which writes this one: a kubelet that is not told of it talks to no server */
+	if (joins || access(kubeconfig, R_OK) == 0)
+		add_option(s, "--kubeconfig", kubeconfig);
 }
 
 /* "config [FILE]": all sources, or the one; the struct goes to fd 3. */

@@ -36,6 +36,7 @@ class Bed:
         for name in ("web", "watch"):
             path = "root/%s.json" % name
             files[path] = files[path].replace(boot.HOST + ":5000/demo:latest", IMAGE)
+        files["etc/kubernetes/bootstrap-kubelet.conf"] = "is the API server's to read\n"
         disk = boot.Disk(os.path.join(out, "payload.img"), "any", readonly=True)
         self.node = boot.Node("x86_64", net=None, image=out, files=files, disks=[disk],
                               name="payload-%d" % os.getpid())  # fmt: skip
@@ -71,7 +72,10 @@ def test_the_kubelet(b):
     b.node.until("service status kubelet", r"(?m)^kubelet +up ", 30)
     words = b.run("cat /run/kubelet-words").split("\n")
     for word in ("/payload/bin/kubelet", "--container-runtime-endpoint=unix:///run/cribox/crid.sock",
-                 "--root-dir=/var/lib/kubelet", "--pod-manifest-path=/etc/kubernetes/manifests"):  # fmt: skip
+                 "--root-dir=/var/lib/kubelet", "--pod-manifest-path=/etc/kubernetes/manifests",
+                 "--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf",
+                 # which it writes: without it, it would run on its own
+                 "--kubeconfig=/etc/kubernetes/kubelet.conf"):  # fmt: skip
         equal(word in words, True, "%s among %s" % (word, words))
     holds(b.run("service logs kubelet"), "the stand-in for a kubelet runs")
     holds(b.run("cat /sys/fs/cgroup/cribox/kubelet/cgroup.procs"), "\n")
