@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -56,6 +57,7 @@ static void read_config(struct init *in)
 	static struct node_config got;
 	const char *const words[] = {"config", in->config, NULL};
 	size_t n = 0;
+	bool news;
 
 	if (job_now(in, words, 10, &got, sizeof(got), &n) != 0 || n != sizeof(got)) {
 		say(in, SAY_ERROR, "config",
@@ -63,7 +65,12 @@ static void read_config(struct init *in)
 		return;
 	}
 	make_safe(&got);
+	/* what was said is not said again: it is read up to three times during a boot */
+	news = got.ncomplaints != in->cfg.ncomplaints ||
+	       memcmp(got.complaints, in->cfg.complaints, sizeof(got.complaints)) != 0;
 	in->cfg = got;
+	if (!news)
+		return;
 	for (unsigned i = 0; i < MIN(got.ncomplaints, (unsigned)NODE_COMPLAINTS); i++)
 		say(in, SAY_ERROR, "config", "%s: %s", got.complaints[i].where,
 		    got.complaints[i].text);

@@ -24,11 +24,14 @@
 
 static struct node_config config;
 
-static void line(int level, const char *phase, const char *fmt, va_list ap)
+void job_say(int level, const char *phase, const char *fmt, ...)
 {
 	BUF_AUTO raw = {0}, text = {0};
+	va_list ap;
 
+	va_start(ap, fmt);
 	buf_add_vfmt(&raw, fmt, ap);
+	va_end(ap);
 	buf_add_fmt(&text, "<%d>cribox: %s: ", level, phase);
 	str_escape(&text, (const char *)raw.data, raw.len);
 	if (text.len > 700)
@@ -36,24 +39,6 @@ static void line(int level, const char *phase, const char *fmt, va_list ap)
 	buf_add_char(&text, '\n');
 	if (write(STDERR_FILENO, text.data, text.len) < 0)
 		return;
-}
-
-void tell(const char *phase, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	line(6, phase, fmt, ap);
-	va_end(ap);
-}
-
-void complain(const char *phase, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	line(3, phase, fmt, ap);
-	va_end(ap);
 }
 
 /* A service of the payload, if path is there, unless the configuration says how. */

@@ -13,10 +13,11 @@
 #define NODE_FILES "/state/node"
 
 /* A line on standard error, which is the kernel's log: "cribox: PHASE: text". */
-void tell(const char *phase, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The same of what a person must see: it comes on every console. */
-void complain(const char *phase, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+void job_say(int level, const char *phase, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+#define tell(...) job_say(6, __VA_ARGS__)
+/* What a person must see: it comes on every console. */
+#define complain(...) job_say(3, __VA_ARGS__)
 
 /* args: as many as the table in initjob.c says. All return the exit status, or -1 with *err set. */
 int job_state(char **args, struct err *err);
