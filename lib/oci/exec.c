@@ -96,8 +96,6 @@ static void child(struct exec *x)
 	    (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
 		r = err_sys(&err, errno, "become root of the user namespace");
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	if (r == 0)
-		r = oci_set_rlimits(&x->process, x->sock[1], &err);
 	if (r == 0 && x->process.terminal && how->console < 0) {
 		pts = file_open(AT_FDCWD, "/dev/pts", O_PATH | O_DIRECTORY | O_NOFOLLOW,
 				0, &err);
@@ -195,7 +193,7 @@ static void drop_fds(struct exec *x)
 
 	/* what is preserved is a range of its own */
 	if (how->preserve_fds == 0)
-		oci_close_but(keep, ARRAY_LEN(keep));
+		oci_close_but(3, keep, ARRAY_LEN(keep));
 }
 
 static pid_t clone_child(struct exec *x, int *ret_pidfd, struct err *err)

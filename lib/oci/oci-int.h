@@ -271,18 +271,15 @@ struct oci_enter {
 	int preserve_fds;
 };
 
-/* Rlimits, which may need rights that are dropped later. */
-int oci_set_rlimits(const struct oci_process *p, int sock, struct err *err);
-
 /*
- * The same for another process (0: the caller), as far as is permitted: in a user namespace
- * it could not raise its own, as that takes CAP_SYS_RESOURCE over the host.
+ * Raises another process's hard limits (0: the caller's) to those of p, as far as is permitted:
+ * in a user namespace it could not do so itself, as that takes CAP_SYS_RESOURCE over the host.
  */
 void oci_raise_rlimits(const struct oci_process *p, pid_t pid);
 /* Everything from the terminal to execve. Returns only on failure. */
 int oci_enter(const struct oci_enter *e, struct err *err);
-/* Closes all fds but 0 to 2 and these (-1: none); list is sorted in place. */
-void oci_close_but(int *keep, size_t n);
+/* Closes all fds from this one on but these (-1: none); list is sorted in place. */
+void oci_close_but(int from, int *keep, size_t n);
 /* Signal mask and dispositions as a new program expects them. */
 void oci_reset_signals(void);
 

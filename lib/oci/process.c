@@ -51,9 +51,9 @@ static int by_number(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-void oci_close_but(int *keep, size_t n)
+void oci_close_but(int from, int *keep, size_t n)
 {
-	int next = 3;
+	int next = from;
 
 	qsort(keep, n, sizeof(*keep), by_number);
 	for (size_t i = 0; i < n; i++) {
@@ -69,14 +69,20 @@ void oci_raise_rlimits(const struct oci_process *p, pid_t pid)
 {
 	for (size_t i = 0; i < p->nrlimits; i++) {
 		const struct oci_rlimit *l = &p->rlimits[i];
-		struct rlimit want = {l->soft, l->hard};
+		struct rlimit have;
 
-		if (prlimit(pid, l->resource, &want, NULL) < 0)
-			continue; /* oci_set_rlimits clamps it, and says so */
+		/* lower it is set by the process itself, when it can do with that */
+		if (prlimit(pid, l->resource, NULL, &have) < 0 ||
+		    have.rlim_max >= l->hard)
+			continue;
+		have.rlim_max = l->hard;
+		if (prlimit(pid, l->resource, &have, NULL) < 0)
+			continue; /* set_rlimits clamps it, and says so */
 	}
 }
 
-int oci_set_rlimits(const struct oci_process *p, int sock, struct err *err)
+/* Not before: what makes the container may need more fds than the program shall have. */
+static int set_rlimits(const struct oci_process *p, int sock, struct err *err)
 {
 	for (size_t i = 0; i < p->nrlimits; i++) {
 		const struct oci_rlimit *l = &p->rlimits[i];
@@ -420,6 +426,8 @@ static int move_to(int fd, int number)
 	return fd == number ? fd : dup3(fd, number, O_CLOEXEC);
 }
 
+enum { MANY_FILES = 256 };
+
 /* What is open until execve: the starter's socket, and what a start is told by and tells. */
 struct ties {
 	int sock, start, outcome;
@@ -432,8 +440,12 @@ struct ties {
 static int close_rest(struct ties *t, int preserve)
 {
 	int *const fds[] = {&t->sock, &t->start, &t->outcome};
-	int first = 3 + preserve;
+	int first = 3 + preserve, keep[] = {t->sock, t->start, t->outcome};
+	struct rlimit limit;
 
+	/* there may be more already than there may be */
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < MANY_FILES)
+		oci_close_but(first, keep, ARRAY_LEN(keep));
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		if (*fds[i] >= 0 && (*fds[i] = fcntl(*fds[i], F_DUPFD_CLOEXEC,
 						     first + (int)ARRAY_LEN(fds))) < 0)
@@ -561,7 +573,7 @@ int oci_enter(const struct oci_enter *e, struct err *err)
 	struct arena a = {0};
 	int outside;
 
-	if (place_stdio(e, err) < 0)
+	if (place_stdio(e, err) < 0 || set_rlimits(&p, e->sock, err) < 0)
 		return -1;
 	umask(p.has_umask ? p.umask : 022);
 	if (p.no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

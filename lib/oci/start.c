@@ -283,13 +283,18 @@ static int child_setup(struct start *s, struct oci_root *r, struct err *err)
 		return -1;
 	if (is_new(s, OCI_NS_NET))
 		loopback_up();
-	if ((!s->how->no_new_keyring && new_keyring(s->how->id, err) < 0) ||
-	    oci_set_rlimits(&s->process, s->sock[1], err) < 0)
+	if (!s->how->no_new_keyring && new_keyring(s->how->id, err) < 0)
 		return -1;
 	umask(0);
 	if (s->late && oci_prepare(s->plan, s->how, s->ns[OCI_NS_USER], err) < 0)
 		return -1;
-	return oci_setup(r, err);
+	if (oci_setup(r, err) < 0)
+		return -1;
+	/* then there may be few: the limits of the program */
+	oci_unprepare(s->plan);
+	for (size_t i = 0; i < r->nmounted; i++)
+		fd_close(&r->mounted[i].fd);
+	return 0;
 }
 
 /* The child from clone to execve. */

@@ -288,6 +288,17 @@ def test_scheduler_and_priorities(bed):
     equal(os.sched_getscheduler(other), os.SCHED_BATCH, "policy of an exec")
 
 
+def test_few_open_files(bed):
+    c = bed.config("sh", "-c", "ulimit -n; ulimit -Hn", rlimits=[{"type": "RLIMIT_NOFILE", "soft": 16, "hard": 16}])
+    c["process"]["noNewPrivileges"] = False
+    c["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["reboot"], "action": "SCMP_ACT_ERRNO"}]}
+    c["mounts"] += [{"destination": "/m%d" % i, "type": "bind", "source": bed.dir, "options": ["bind"]} for i in range(30)]
+    bed.write("hook.sh", "#!/bin/sh\ncat >/dev/null\n", 0o755)
+    c["hooks"] = {"startContainer": [{"path": "/hook.sh"}]}
+    equal(bed.output(c).split(), ["16", "16"])
+
+
 def test_cpu_affinity(bed):
     if os.cpu_count() < 2:
         raise Skip("one CPU")
