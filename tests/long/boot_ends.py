@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(REPO, "tests/boot"))
 sys.dont_write_bytecode = True
 import frame  # noqa: E402
 import node as boot  # noqa: E402
-from frame import equal  # noqa: E402
+from frame import equal, holds  # noqa: E402
 
 os.chdir(REPO)
 boot.make("image", "build/x86_64/wedge")
@@ -88,6 +88,30 @@ def test_reboot_with_a_hung_disk(_):
         node.send("reboot")
         ended(node, "guest-reset", 200)
         print("# reset after %.1f s" % (time.monotonic() - start))
+
+
+def test_a_kernel_that_crashes(_):
+    """It starts anew after ten seconds; its last words, which the firmware kept, are in a log."""
+    state = boot.make_ext4(os.path.join(WORK, "crash"), 64, "state")
+    nvram = os.path.join(WORK, "nvram")
+    with open(nvram, "wb") as f:
+        f.truncate(0x10000)
+    args = ["-object", "memory-backend-file,id=n,size=0x10000,share=on,mem-path=" + nvram,
+            "-device", "acpi-erst,memdev=n"]  # fmt: skip
+    config = OPEN + '[storage]\nstate = "LABEL=state"\n'
+    with boot.Node(net=None, config=config, disks=[boot.Disk(state, "s")], args=args,
+                   files={"root/c": "c\n"}, reboots=True) as node:  # fmt: skip
+        node.ready()
+        node.send("cp /root/c /proc/sysrq-trigger")
+        equal(bool(node.qmp.event("RESET", 60)), True, "a reset")
+        node.ready()
+        holds(node.run("cat /run/cribox/reboot-reason"), "the kernel crashed")
+        top = "/var/log/cribox/pstore/" + node.run("ls /var/log/cribox/pstore").split()[0]
+        said = "".join(node.run("cat %s/%s" % (top, f)) for f in node.run("ls " + top).split())
+        holds(said, "sysrq triggered crash")
+        equal(node.run("ls /sys/fs/pstore"), "", "what is left there")
+        node.send("poweroff")
+        ended(node, "guest-shutdown", 60)
 
 
 def test_init_stands_still_on_the_way_down(_):
