@@ -145,11 +145,11 @@ def fault_hung_disk(arch):
 def fault_init_stands_still(arch):
     """Process 1 does not run any more: the watchdog starts the machine anew, and the node says so. As
     long as it runs it does not."""
-    config = OPEN + '[watchdog]\ndevice = "/dev/watchdog0"\ntimeout = 10\n'
+    config = OPEN + '[watchdog]\ndevice = "/dev/watchdog0"\ntimeout = 5\n'
     with boot.Node(arch, config=config, net=None, files={"root/1": "1\n"}, reboots=True,
                    args=["-device", "i6300esb"]) as node:  # fmt: skip
         works(node)
-        equal(node.qmp.event("WATCHDOG", 15), None, "what the watchdog does to a node that is well")
+        equal(node.qmp.event("WATCHDOG", 8), None, "what the watchdog does to a node that is well")
         node.run("cp /root/1 /sys/fs/cgroup/init/cgroup.freeze")
         start = time.monotonic()
         equal(node.qmp.event("WATCHDOG", 30), {"action": "reset"}, "the watchdog")
