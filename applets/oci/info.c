@@ -177,20 +177,23 @@ int cmd_features(const struct oci_cli *cli, int argc, char **argv, struct err *e
 	for (unsigned i = 0; i < OCI_HOOK_COUNT; i++)
 		yyjson_mut_arr_add_str(d, v, oci_hook_names[i]);
 	add_list(d, root, "mountOptions",
-		 "async atime bind defaults dev diratime dirsync exec idmap iversion "
+		 "async atime bind copy-symlink defaults dest-nofollow dev diratime "
+		 "dirsync "
+		 "exec idmap iversion "
 		 "lazytime loud mand noatime nodev nodiratime noexec noiversion "
 		 "nolazytime nomand norelatime nostrictatime nosuid nosymfollow private "
 		 "ratime rbind rdev rdiratime relatime remount rexec ridmap rnoatime "
 		 "rnodev rnodiratime rnoexec rnorelatime rnostrictatime rnosuid "
 		 "rnosymfollow ro rprivate rrelatime rro rrw rshared rslave rstrictatime "
-		 "rsuid rsymfollow runbindable rw shared silent slave strictatime suid "
+		 "rsuid rsymfollow runbindable rw shared silent slave src-nofollow "
+		 "strictatime suid "
 		 "symfollow sync tmpcopyup unbindable");
 	add_linux(d, json_add_obj(d, root, "linux"));
 	v = json_add_obj(d, root, "annotations");
 	json_add_str(d, v, "io.github.seccomp.libseccomp.version", "2.6.0");
 	json_add_str(d, v, "org.opencontainers.runc.checkpoint.enabled", "true");
 	add_list(d, root, "potentiallyUnsafeConfigAnnotations",
-		 "bundle org.criu.config org.systemd.property.");
+		 "bundle org.systemd.property. run.oci.keep_original_groups");
 	json_write(d, true, &out);
 	buf_add_char(&out, '\n');
 	return cli_print(&out, err);
