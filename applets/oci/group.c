@@ -25,7 +25,10 @@ static bool is_frozen(const struct cgroups *g, const char *path)
 	return cgroup_frozen(g, path) || (*parent && cgroup_frozen(g, parent));
 }
 
-/* A relative cgroupsPath is below our own group. */
+/*
+ * A relative cgroupsPath is below our own group; on version 2 below its parent, for a group with
+ * processes in it has no controllers to give (runc's rule).
+ */
 static int choose_path(struct group *gr, struct ctr *c, struct err *err)
 {
 	const char *path = oci_spec_cgroups_path(c->spec);
@@ -34,6 +37,8 @@ static int choose_path(struct group *gr, struct ctr *c, struct err *err)
 
 	if (!own)
 		return -1;
+	if (cgroups_mode(gr->cgroups) == CGROUPS_V2)
+		*strrchr(own, '/') = 0;
 	if (*path == '/')
 		c->cgroup = path;
 	else

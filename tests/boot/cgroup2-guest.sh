@@ -389,6 +389,11 @@ test_the_oci_runtime()
 	equal "after cgroup.kill" "$(sh -c "$in_killed" sh $oci exec c busybox cat /proc/self/cgroup)" 0::/
 	equal "its group" "$(wc -l <$g/cgroup.procs)" 2
 	$oci delete -f c || fail "delete"
+	# without a path: not below ours, which has processes
+	sed -i 's#"cgroupsPath": "/oci-it/c", ##' "$b/config.json"
+	sh -c "$in_killed" sh $oci run -d -b "$b" c >$t/oci.log 2>&1 || fail "run: $(cat $t/oci.log)"
+	equal "default group" "$(group_of_pid "$($oci state c | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')")" /c
+	$oci delete -f c || fail "delete"
 	rmdir $top/killed
 	bundle '{"unified": {"nosuch.max": "1"}}'
 	$oci run -b "$b" c 2>$t/oci.log && fail "an unknown controller was taken"
