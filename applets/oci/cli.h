@@ -80,6 +80,8 @@ int cli_count(const char *flag, const char *arg, int *ret, struct err *err);
 const char *cli_id(int argc, char **argv, struct err *err);
 /* The argc for cli_id of a command that takes more arguments behind it. */
 int cli_up_to_id(int argc);
+/* With --debug: lines to the log, or to stderr if there is none. They are written to. */
+void cli_debug(const struct oci_cli *cli, struct buf *lines);
 /* A warning on stderr. */
 void cli_warn(const struct buf *lines);
 /* Writes to standard output. 0 or -1. */

@@ -238,6 +238,21 @@ int create_started(struct create *c, pid_t pid, struct err *err)
 	return ctr_save(&c->ctr, err);
 }
 
+/* What "plan" would print. */
+static void tell_plan(const struct create *c)
+{
+	struct oci_plan_how how = {.rootfs = c->ctr.rootfs};
+	ARENA_AUTO a = {0};
+	BUF_AUTO text = {0};
+
+	if (!c->cli->debug)
+		return;
+	how.cgroup_v1 = c->group.cgroups && cgroups_mode(c->group.cgroups) != CGROUPS_V2;
+	how.console = oci_spec_process(c->ctr.spec)->terminal;
+	oci_plan_print(oci_plan_new(c->ctr.spec, &how, &a), &text);
+	cli_debug(c->cli, &text);
+}
+
 static int on_pid(void *arg, pid_t pid, struct err *err)
 {
 	return create_started(arg, pid, err);
@@ -273,6 +288,7 @@ static int start(struct create *c, int terminal, struct oci_started *ret, struct
 		arena_fmt(&c->ctr.arena, "%s/" OCI_SECCOMP_CACHE, c->cli->root);
 	how.on_pid = on_pid;
 	how.on_pid_arg = c;
+	tell_plan(c);
 	if (oci_start(&how, ret, &c->warnings, err) < 0) {
 		create_explain(c, err);
 		return -1;

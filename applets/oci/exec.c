@@ -399,6 +399,13 @@ static int run(struct exec *x, struct ctr *c, const struct cgroups *g, struct er
 	how.id = c->id;
 	how.bundle = c->bundle;
 	how.seccomp_cache = arena_fmt(&x->arena, "%s/" OCI_SECCOMP_CACHE, x->cli->root);
+	if (x->cli->debug) {
+		BUF_AUTO text = {0};
+
+		buf_add_fmt(&text, "exec %s in container %s, process %d, cgroup %s",
+			    p.args[0], c->id, (int)c->pid, str_or_empty(group));
+		cli_debug(x->cli, &text);
+	}
 	status = oci_exec(&how, &st, &x->warnings, err);
 	fd_close(&pair[1]);
 	if (status == 0 && (status = cli_write_pid(x->pid_file, st.pid, err)) == 0 &&

@@ -155,52 +155,78 @@ static void quote(struct buf *out, const char *s)
 	}
 }
 
-static void text_line(const char *msg, struct buf *out)
+static void text_line(const char *level, const char *msg, struct buf *out)
 {
 	char when[TIME_TEXT];
 
 	time_format(when, time_real());
-	buf_add_fmt(out, "time=\"%.19sZ\" level=error msg=\"", when);
+	buf_add_fmt(out, "time=\"%.19sZ\" level=%s msg=\"", when, level);
 	quote(out, msg);
 	buf_add_str(out, "\"\n");
 }
 
-static void json_line(const char *msg, struct buf *out)
+static void json_line(const char *level, const char *msg, struct buf *out)
 {
 	JSON_MUT_AUTO d = json_new();
 	yyjson_mut_val *root = yyjson_mut_doc_get_root(d);
 	char when[TIME_TEXT];
 
 	time_format(when, time_real());
-	json_add_str(d, root, "level", "error");
+	json_add_str(d, root, "level", level);
 	json_add_str(d, root, "msg", msg);
 	json_add_str(d, root, "time", when);
 	json_write(d, false, out);
 	buf_add_char(out, '\n');
 }
 
-/* One line to the log, one to stderr, each in one write: callers read them so. */
-static void report(const struct oci_cli *cli, const char *msg)
+/* To the log, if there is one; in one write: callers read them so. */
+static void to_log(const struct oci_cli *cli, const char *level, const char *msg)
 {
-	BUF_AUTO clean = {0};
 	BUF_AUTO line = {0};
 	FD_AUTO log = -1;
 
-	str_escape(&clean, msg, strlen(msg));
-	if (cli->log) {
-		log = open(cli->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY,
-			   0644);
-		if (cli->log_json)
-			json_line(buf_str(&clean), &line);
-		else
-			text_line(buf_str(&clean), &line);
-		if (log >= 0 && fd_write_all(log, line.data, line.len) < 0)
-			fd_close(&log);
-		buf_reset(&line);
-	}
-	text_line(buf_str(&clean), &line);
+	if (!cli->log)
+		return;
+	log = open(cli->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
+	if (cli->log_json)
+		json_line(level, msg, &line);
+	else
+		text_line(level, msg, &line);
+	if (log >= 0 && fd_write_all(log, line.data, line.len) < 0)
+		fd_close(&log);
+}
+
+static void to_stderr(const char *level, const char *msg)
+{
+	BUF_AUTO line = {0};
+
+	text_line(level, msg, &line);
 	if (write(2, line.data, line.len) < 0)
 		return;
+}
+
+static void report(const struct oci_cli *cli, const char *msg)
+{
+	BUF_AUTO clean = {0};
+
+	str_escape(&clean, msg, strlen(msg));
+	to_log(cli, "error", buf_str(&clean));
+	to_stderr("error", buf_str(&clean));
+}
+
+void cli_debug(const struct oci_cli *cli, struct buf *lines)
+{
+	char *at = cli->debug ? (char *)(uintptr_t)buf_str(lines) : NULL, *line;
+
+	while (at && (line = strsep(&at, "\n"))) {
+		BUF_AUTO clean = {0};
+
+		str_escape(&clean, line, strlen(line));
+		if (*line && cli->log)
+			to_log(cli, "debug", buf_str(&clean));
+		else if (*line)
+			to_stderr("debug", buf_str(&clean));
+	}
 }
 
 /* --- dispatch ----------------------------------------------------------------------- */

@@ -272,7 +272,7 @@ static int reopen_here(int dir, struct err *err)
 
 /* The container's own group of one hierarchy: its namespace's root, or a clone of the
  * directory. */
-static int cgroup_fs(const struct oci_root *r, unsigned i, uint64_t attrs,
+static int cgroup_fs(const struct oci_root *r, unsigned i, const struct oci_op *op,
 		     struct err *err)
 {
 	bool v2 = cgroups_tree_is_v2(r->cgroups, i);
@@ -282,8 +282,8 @@ static int cgroup_fs(const struct oci_root *r, unsigned i, uint64_t attrs,
 
 	if (r->plan->spec->ns[OCI_NS_CGROUP].present)
 		return mount_new(v2 ? "cgroup2" : "cgroup", "cgroup",
-				 v2 ? NULL : cgroups_tree_options(r->cgroups, i), attrs,
-				 err);
+				 v2 ? op->data : cgroups_tree_options(r->cgroups, i),
+				 op->attrs.set, err);
 	dir = cgroups_tree_open(r->cgroups, i, r->how->cgroup ? r->how->cgroup : "/", ".",
 				O_PATH | O_DIRECTORY, err);
 	if (dir < 0)
@@ -292,7 +292,7 @@ static int cgroup_fs(const struct oci_root *r, unsigned i, uint64_t attrs,
 	if (here < 0)
 		return -1;
 	fd = mount_clone(here, "", false, err);
-	if (fd < 0 || mount_set(fd, false, attrs, 0, MS_PRIVATE, err) < 0)
+	if (fd < 0 || mount_set(fd, false, op->attrs.set, 0, MS_PRIVATE, err) < 0)
 		return -1;
 	return fd_take(&fd);
 }
@@ -321,7 +321,7 @@ static int cgroup_v1(struct oci_root *r, const struct oci_op *op, int target,
 		return -1;
 	for (unsigned i = 0; i < cgroups_count(r->cgroups); i++) {
 		const char *name = cgroups_tree_name(r->cgroups, i);
-		FD_AUTO fd = cgroup_fs(r, i, attrs, err);
+		FD_AUTO fd = cgroup_fs(r, i, op, err);
 		FD_AUTO at = -1;
 
 		if (fd < 0)
@@ -353,7 +353,7 @@ int oci_op_cgroup(struct oci_root *r, const struct oci_op *op, struct err *err)
 			       : 0;
 	for (unsigned i = 0; i < cgroups_count(r->cgroups) && fd < 0; i++)
 		if (cgroups_tree_is_v2(r->cgroups, i))
-			fd = cgroup_fs(r, i, op->attrs.set, err);
+			fd = cgroup_fs(r, i, op, err);
 	if (fd < 0 || mount_attach(fd, target, err) < 0)
 		return err_wrap(err, "mount cgroup at %s", op->path);
 	oci_remember(r, op->path, fd_take(&fd));

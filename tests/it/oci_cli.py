@@ -219,6 +219,22 @@ def test_ps_list_kill(bed):
     equal(bed.call("kill", "--all", "c", "9").returncode, 0, "kill --all of a dead one")
 
 
+def test_debug(bed):
+    """What is done, line by line, where the errors go."""
+    log = bed.dir + "/log"
+    bed.use(bed.config("sleep", "100"))
+    bed.ids.append("c")
+    done = bed.call("--debug", "--log", log, "--log-format", "json", "run", "-d", "-b", bed.bundle, "c", stdout=NULL, stderr=NULL)
+    equal(done.returncode, 0)
+    lines = [json.loads(line) for line in open(log)]
+    equal({line["level"] for line in lines}, {"debug"})
+    equal([line["msg"] for line in lines][-1], "pivot")
+    done = bed.call("--debug", "exec", "c", "true")
+    equal(done.returncode, 0)
+    holds(done.stderr, 'level=debug msg="exec true in container c, process %d, cgroup /' % bed.state()["pid"])
+    equal(bed.call("exec", "c", "true").stderr, "")
+
+
 def test_names(bed):
     """Called as crun or runc: version line, root, columns, help."""
     for name in ("crun", "runc"):
