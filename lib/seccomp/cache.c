@@ -42,29 +42,42 @@ static int open_dir(const char *dir, bool create)
 	return fd >= 0 && ours_alone(fd, S_IFDIR) ? fd_take(&fd) : -1;
 }
 
+/* What the file holds, if it is what was written there: appended to b without its digest. */
+static bool read_filter(int fd, struct buf *b)
+{
+	uint8_t want[SHA256_LEN], *file;
+	size_t at = b->len, n;
+	struct err ignored;
+
+	if (fd_read_all(fd, SHA256_LEN + MAX_FILTER, b, &ignored) < 0)
+		return false;
+	n = b->len - at;
+	if (n <= SHA256_LEN || (n - SHA256_LEN) % sizeof(struct sock_filter) != 0)
+		return false;
+	file = b->data + at;
+	sha256_of(file + SHA256_LEN, n - SHA256_LEN, want);
+	if (memcmp(want, file, SHA256_LEN) != 0)
+		return false;
+	memmove(file, file + SHA256_LEN, n - SHA256_LEN);
+	b->len -= SHA256_LEN;
+	return true;
+}
+
 bool seccomp_cache_get(const char *dir, const uint8_t key[SECCOMP_KEY], struct buf *ret)
 {
 	FD_AUTO d = open_dir(dir, false);
-	uint8_t want[SHA256_LEN];
-	BUF_AUTO text = {0};
+	size_t before = ret->len;
 	FD_AUTO fd = -1;
 	char name[NAME];
-	struct err ignored;
 
 	str_hex(name, key, SECCOMP_KEY);
 	if (d < 0)
 		return false;
 	fd = openat(d, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 || !ours_alone(fd, S_IFREG) ||
-	    fd_read_all(fd, SHA256_LEN + MAX_FILTER, &text, &ignored) < 0 ||
-	    text.len <= SHA256_LEN ||
-	    (text.len - SHA256_LEN) % sizeof(struct sock_filter) != 0)
-		return false;
-	sha256_of(text.data + SHA256_LEN, text.len - SHA256_LEN, want);
-	if (memcmp(want, text.data, SHA256_LEN) != 0)
-		return false;
-	buf_add(ret, text.data + SHA256_LEN, text.len - SHA256_LEN);
-	return true;
+	if (fd >= 0 && ours_alone(fd, S_IFREG) && read_filter(fd, ret))
+		return true;
+	ret->len = before;
+	return false;
 }
 
 /* Profiles come and go with images; when there are many, all are made anew. */
