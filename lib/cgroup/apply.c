@@ -81,6 +81,11 @@ static int explain(const struct target *t, const struct setting *s, struct err *
 	BUF_AUTO peak = {0};
 	struct err ignored;
 
+	if (is_missing(err) && cgroups_has(t->g, s->controller))
+		return err_set(err, ERR_INVALID,
+			       "linux.resources: this kernel has no %s: No such file or "
+			       "directory",
+			       s->file);
 	if (is_missing(err))
 		return err_set(err, ERR_INVALID,
 			       "linux.resources: %s: this host has no cgroup controller "
