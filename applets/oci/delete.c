@@ -1,17 +1,20 @@
 /* delete: the end of a container, whatever is left of it. */
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "cgroup/rdt.h"
 #include "oci/cli.h"
 #include "os/fd.h"
+#include "os/file.h"
 #include "os/proc.h"
 
-enum { DEATH_MS = 10000, LOOK_MS = 20 };
+enum { DEATH_MS = 10000, LOOK_MS = 20, PATIENCE_MS = 200, MAX_CGROUPS = 1 << 20 };
 
 static int stop_at_one(void *arg, pid_t pid)
 {
@@ -32,6 +35,25 @@ static bool has_left(const struct ctr *c, const struct cgroups *g)
 	       cgroup_pids(g, c->cgroup, stop_at_one, NULL, &ignored) == 0;
 }
 
+/* Somebody has moved it to a group of version 1 that holds it: into one that was not ours. */
+static void thaw_elsewhere(const struct ctr *c, const struct cgroups *g)
+{
+	STR_AUTO file = xasprintf("/proc/%d/cgroup", (int)c->pid);
+	BUF_AUTO text = {0};
+	struct err ignored;
+	char *at, *line;
+
+	if (!g || file_read(AT_FDCWD, file, MAX_CGROUPS, &text, &ignored) < 0)
+		return;
+	buf_str(&text);
+	for (at = (char *)text.data; (line = strsep(&at, "\n"));) {
+		char *path = strstr(line, "freezer:/");
+
+		if (path && cgroup_frozen(g, path + strlen("freezer:")))
+			cgroup_freeze(g, path + strlen("freezer:"), false, &ignored);
+	}
+}
+
 static int kill_init(const struct ctr *c, const struct cgroups *g, struct err *err)
 {
 	struct err ignored;
@@ -44,9 +66,12 @@ static int kill_init(const struct ctr *c, const struct cgroups *g, struct err *e
 	/* version 1 holds a frozen process even against SIGKILL */
 	if (g && *c->cgroup && cgroup_frozen(g, c->cgroup))
 		cgroup_freeze(g, c->cgroup, false, &ignored);
-	for (int ms = 0; ms < DEATH_MS; ms += LOOK_MS)
+	for (int ms = 0; ms < DEATH_MS; ms += LOOK_MS) {
 		if (poll(&p, 1, LOOK_MS) != 0 || has_left(c, g))
 			return 0;
+		if (ms == PATIENCE_MS)
+			thaw_elsewhere(c, g);
+	}
 	return err_set(err, ERR_STATE,
 		       "container init still running: process %d does not end",
 		       (int)c->pid);

@@ -133,6 +133,27 @@ def test_a_frozen_group_is_refused(bed):
     equal(bed.run(bed.config("true")).returncode, 0)
 
 
+def test_delete_of_what_is_frozen_elsewhere(bed):
+    top = "/sys/fs/cgroup/freezer"
+    if not os.path.isdir(top):
+        raise Skip("no freezer of cgroup version 1")
+    group = "%s/%s-elsewhere" % (top, os.path.basename(bed.dir))
+    os.mkdir(group)
+    try:
+        bed.background(bed.config("sleep", "100"))
+        for file, text in (("cgroup.procs", str(bed.state()["pid"])), ("freezer.state", "FROZEN")):
+            with open("%s/%s" % (group, file), "w") as f:
+                f.write(text)
+        done = bed.call("delete", "-f", "c")
+        equal(done.returncode, 0, done.stderr)
+        equal(bed.leftovers(), [], "what is left")
+    finally:
+        with open(group + "/freezer.state", "w") as f:
+            f.write("THAWED")
+        time.sleep(0.1)
+        os.rmdir(group)
+
+
 def test_a_signal_before_the_start(bed):
     """Process 1 has no handlers then; a container that nobody starts ends all the same."""
     c = bed.config("sleep", "100")
