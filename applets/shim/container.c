@@ -165,7 +165,6 @@ static void ctr_free(struct container *ct)
 	fd_close(&ct->stdin_fd);
 	fd_close(&ct->pidfd);
 	logger_done(&ct->log);
-	buf_done(&ct->filter);
 	json_free(&ct->meta);
 	json_free(&ct->user);
 	free(ct->request);

@@ -43,7 +43,6 @@ struct container {
 	bool unseen;   /* who asked for it was gone when it was made */
 	bool starting; /* something is under way */
 	bool removing, exited, signalled;
-	struct buf filter;	 /* compiled seccomp, from the first exec on */
 	struct list stops;	 /* struct ctr_stop */
 	struct loop_timer kill;	 /* the end of a stop's patience */
 	struct loop_timer drain; /* the end of waiting for output */

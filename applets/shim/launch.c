@@ -605,9 +605,6 @@ pid_t launch_exec(struct container *ct, const struct launch_exec *x, int *ret_er
 	if (load_spec(l.req, &l.arena, &l.spec, err) < 0 ||
 	    (x->tty && sock_pair(l.console, err) < 0))
 		return -1;
-	if (!ct->filter.len &&
-	    oci_seccomp_compile(l.spec, seccomp_cache(&l), &ct->filter, err) < 0)
-		return -1;
 	l.process = oci_spec_process(l.spec);
 	set_user(&l);
 	if (x->tty)
@@ -625,7 +622,7 @@ pid_t launch_exec(struct container *ct, const struct launch_exec *x, int *ret_er
 	how.cgroups = ct->shim->cgroups;
 	how.cgroup = ct->cgroup;
 	how.pdeathsig = SIGKILL;
-	how.seccomp = ct->filter.len ? &ct->filter : NULL;
+	how.seccomp_cache = seccomp_cache(&l);
 	how.async = true;
 	if (oci_exec(&how, &started, &warnings, err) < 0)
 		return not_started(err);

@@ -77,7 +77,7 @@ static void child(struct exec *x)
 		.process = &x->process,
 		.spec = how->spec,
 		.taken = x->taken,
-		.seccomp = how->seccomp ? how->seccomp : &x->seccomp,
+		.seccomp = &x->seccomp,
 		.sock = x->sock[1],
 		.stdio = {how->stdio[0], how->stdio[1], how->stdio[2]},
 		.console = x->process.terminal ? how->console : -1,
@@ -324,7 +324,7 @@ static int prepare(struct exec *x, struct err *err)
 			       "process.terminal is set, but no console was given");
 	if (find_namespaces(x, err) < 0)
 		return -1;
-	if (!how->seccomp && how->spec &&
+	if (how->spec &&
 	    oci_seccomp_compile(how->spec, how->seccomp_cache, &x->seccomp, err) < 0)
 		return -1;
 	if (how->spec && how->spec->seccomp &&

@@ -358,8 +358,6 @@ struct oci_exec {
 	 * of ns_mask (1 << OCI_NS_x) are joined. 0: found out from /proc.
 	 */
 	unsigned ns_mask;
-	/* the filter of oci_seccomp_compile; NULL: compiled now if spec has one */
-	const struct buf *seccomp;
 	const char *seccomp_cache; /* as in struct oci_start */
 };
 
@@ -370,9 +368,9 @@ int oci_exec(const struct oci_exec *how, struct oci_started *ret, struct buf *wa
 	     struct err *err);
 
 /*
- * The spec's seccomp filter as BPF (struct sock_filter[]), for struct oci_exec, by way of the
- * cache in a directory that seccomp/seccomp.h describes (NULL: none): compiling
- * costs more than an exec. An empty result: the spec has none. 0 or -1.
+ * The spec's seccomp filter as BPF (struct sock_filter[]), by way of the cache in a directory
+ * that seccomp/seccomp.h describes (NULL: none): compiling costs more than an exec. An empty
+ * result: the spec has none. 0 or -1.
  */
 int oci_seccomp_compile(const struct oci_spec *s, const char *cache, struct buf *ret,
 			struct err *err);
