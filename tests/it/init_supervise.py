@@ -75,6 +75,8 @@ class Init:
         os.makedirs(self.cgroup, exist_ok=True)
         setup = (
             "mkdir -p /run/cribox /var/log/cribox && mount -t tmpfs logs /var/log && "
+            # a reload sets what is the machine's
+            "mount --bind -o ro /proc/sys /proc/sys && "
             "mkdir -p /var/log/cribox && "
             'exec "$@"'
         )
