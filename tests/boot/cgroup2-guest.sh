@@ -330,6 +330,7 @@ bundle() # RESOURCES: the bundle $b of a container in the group /oci-it/c
 	END
 }
 
+# shellcheck disable=SC2086 # $oci is two words
 test_the_oci_runtime()
 {
 	b=$t/bundle g=$top/oci-it/c
