@@ -63,12 +63,13 @@ TEST(our_own_table)
 	BUF_AUTO text = {0};
 	struct err err = {0};
 	struct mounts_line m;
-	bool root = false;
+	bool found = false;
 	char *at;
 
 	CHECK_INT(mounts_read(&text, &err), 0);
 	at = (char *)(uintptr_t)buf_str(&text);
 	while (mounts_next(&at, &m))
-		root |= str_eq(m.target, "/");
-	CHECK(root);
+		/* where it was read; the root of a chroot is in no table */
+		found |= str_eq(m.target, "/proc") && str_eq(m.type, "proc");
+	CHECK(found);
 }
