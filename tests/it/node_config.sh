@@ -61,9 +61,11 @@ if [ -e /run/cribox/init.sock ]; then
 fi
 says service_without_init 1 'init does not answer' "$box" service
 says boottime_without_init 1 'init does not answer' "$box" boottime
+# the root of a chroot is no mount: there it is /run that must be private
 # shellcheck disable=SC2016
-says service_which 1 'which service?' unshare -m sh -c \
-	'mount -t tmpfs none /run; mkdir /run/cribox; python3 -c "
+says service_which 1 'which service?' unshare -m --propagation unchanged sh -c \
+	'{ mount --make-rprivate / 2>/dev/null || mount --make-private /run; } &&
+		mount -t tmpfs none /run; mkdir /run/cribox; python3 -c "
 import socket, subprocess, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 s.bind(\"/run/cribox/init.sock\")
