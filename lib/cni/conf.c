@@ -183,19 +183,25 @@ static const char *const candidates[] = {"10.244.0.0/16",    "10.88.0.0/16",
 					 "10.132.0.0/16",    "172.30.0.0/16",
 					 "192.168.244.0/24", NULL};
 
-/* The candidate that our bridge has its address from, or NULL. */
-static const char *subnet_in_use(int rt, uint32_t bridge)
+/* *ret: the candidate that our bridge has its address from, or NULL. 0 or -1. */
+static int subnet_in_use(int rt, const char **ret, struct err *err)
 {
+	struct rtnl_link bridge = {0};
 	struct ip_net have[8], net;
 	struct err ignored;
-	int n = link_addrs(rt, bridge, have, ARRAY_LEN(have), &ignored);
+	int n = 0;
 
+	*ret = NULL;
+	if (link_get(rt, builtin_bridge, &bridge, err) < 0)
+		return -1;
+	if (bridge.index)
+		n = link_addrs(rt, bridge.index, have, ARRAY_LEN(have), &ignored);
 	for (int k = 0; k < n; k++)
-		for (int i = 0; candidates[i]; i++)
+		for (int i = 0; candidates[i] && !*ret; i++)
 			if (ip_net_parse(candidates[i], &net) == 0 &&
 			    net.prefix == have[k].prefix && ip_in(&net, &have[k].ip))
-				return candidates[i];
-	return NULL;
+				*ret = candidates[i];
+	return 0;
 }
 
 /* Marks the candidates that one of the routes in a reply overlaps. */
@@ -222,22 +228,21 @@ static int choose_subnet(const char **ret, struct err *err)
 	FD_AUTO rt = netlink_open(NETLINK_ROUTE, err);
 	bool used[ARRAY_LEN(candidates)] = {false};
 	BUF_AUTO req = {0}, reply = {0};
-	struct rtnl_link bridge = {0};
-	const char *own = NULL;
 	int i = 0;
 
-	if (rt < 0 || link_get(rt, builtin_bridge, &bridge, err) < 0)
+	if (rt < 0 || subnet_in_use(rt, ret, err) < 0)
 		return -1;
-	if (bridge.index)
-		own = subnet_in_use(rt, bridge.index);
-	if (own) {
-		*ret = own;
+	if (*ret)
 		return 0;
-	}
 	rtnl_routes_dump(&req, false);
 	if (netlink_call(rt, req.data, req.len, &reply, err) < 0)
 		return err_wrap(err, "list routes");
 	mark_used(&reply, used);
+	/* a pod that starts beside us may have made the bridge, and a route, meanwhile */
+	if (subnet_in_use(rt, ret, err) < 0)
+		return -1;
+	if (*ret)
+		return 0;
 	while (candidates[i] && used[i])
 		i++;
 	if (!candidates[i])

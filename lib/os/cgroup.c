@@ -173,7 +173,10 @@ static void read_line(struct cgroups *g, char *line)
 		add_tree(g, field[4], v2, options);
 }
 
-/* In a host without version 1 that is all there is: mountinfo of many pods is long. */
+/*
+ * In a host without version 1 that is all there is: mountinfo of many pods is long. One without
+ * controllers has them elsewhere.
+ */
 static bool find_unified(struct cgroups *g)
 {
 	char where[] = "/sys/fs/cgroup";
@@ -182,7 +185,7 @@ static bool find_unified(struct cgroups *g)
 	if (statfs(where, &st) < 0 || st.f_type != CGROUP2_SUPER_MAGIC)
 		return false;
 	add_tree(g, where, true, "");
-	return g->n == 1;
+	return g->n == 1 && strlen(g->trees[0].controllers) > 1;
 }
 
 static int find_mounts(struct cgroups *g, struct err *err)
