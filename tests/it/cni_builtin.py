@@ -313,6 +313,22 @@ def test_parallel(bed):
         equal(bed.state(), before, "state after round %d" % round_)
 
 
+def test_first_pods_at_once(bed):
+    """None of them takes the route of the bridge that another has just made for somebody else's."""
+    names = ["f%02d" % i for i in range(12)]
+    for name in names:
+        bed.netns(name)
+    for round_ in range(8):
+        adds = [subprocess.Popen(bed.command("--id", n, "add", netns(n)), stdout=subprocess.PIPE, text=True)
+                for n in names]
+        said = [p.communicate()[0] for p in adds]
+        equal([p.returncode for p in adds], [0] * len(names), "statuses of round %d" % round_)
+        got = [json.loads(text) for text in said]
+        equal({g["ips"][0]["gateway"] for g in got}, {GATEWAY}, "gateways in round %d" % round_)
+        for n in names:
+            bed.cni("--id", n, "del")  # the last takes the bridge away
+
+
 def test_no_process(bed):
     """The built-in chain starts no program."""
     path = bed.netns("a")
